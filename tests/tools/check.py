@@ -1,0 +1,75 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the checks of this collection: all stages, or those that are named.
+
+    python3 tests/tools/check.py [--tests "WORDS"] [STAGE ...]
+
+What is missing is installed first. A stage whose part is missing fails; the others still run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+
+import machine
+import runner
+import stages
+from places import LINT_TREE, TREE, VENVS
+from tree import copy_tree
+
+
+def main():
+    """Make ready, run, sum up; returns the exit status."""
+    wanted, tests = arguments()
+    began = time.monotonic()
+    interpreters = machine.find_interpreters()
+    problems = prepare(wanted, interpreters)
+    for tree in (TREE, LINT_TREE):
+        copy_tree(tree)
+    print("Ready after %.0f s; running %s" % (time.monotonic() - began, ", ".join(wanted)), flush=True)
+    outcomes = runner.run_stages([
+        runner.Stage(name, [], problem=problems[name]) if problems[name] else stages.stage(name, interpreters, tests)
+        for name in wanted])
+    return 0 if runner.sum_up(outcomes, time.monotonic() - began) else 1
+
+
+def arguments():
+    """The stages that are asked for (a bare "unit" is all of its Pythons; none is all) and the words for their tests."""
+    names = list(stages.STAGES)
+    parser = argparse.ArgumentParser(description="Run the checks of this collection.")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="one of: unit %s" % " ".join(names))
+    parser.add_argument("--tests", default="", metavar="WORDS", help="what the stage's tool is to run, instead of all")
+    chosen = parser.parse_args()
+    wanted = [name for asked in chosen.stages for name in names if asked in (name, name.split("-")[0])]
+    if len(wanted) < len(chosen.stages):
+        parser.error("not every stage is known: %s" % " ".join(chosen.stages))
+    return wanted or names, shlex.split(chosen.tests)
+
+
+def prepare(wanted, interpreters):
+    """Install what the stages need; tells for each stage what stood in the way, or None."""
+    programs = {program for name in wanted for program in stages.PROGRAMS.get(name, ())}
+    packages = machine.problem_of(machine.install_packages, programs)
+    environments = list(dict.fromkeys(venv for name in wanted for venv in stages.STAGES[name]))
+    obstacles = machine.make_environments(environments, interpreters)
+    seeded = None
+    if any(name in stages.USE_ANSIBLE_TEST for name in wanted) and not obstacles.get(stages.NEWEST):
+        seeded = machine.problem_of(machine.seed_ansible_test, VENVS / stages.NEWEST / "bin" / "python")
+    problems = {}
+    for name in wanted:
+        found = [obstacles[venv] for venv in stages.STAGES[name]]
+        if machine.missing_programs(stages.PROGRAMS.get(name, ())):
+            found.append(packages)
+        if name in stages.USE_ANSIBLE_TEST:
+            found.append(seeded)
+        problems[name] = "\n".join(text for text in found if text) or None
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())

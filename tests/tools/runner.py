@@ -1,0 +1,143 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run stages, two at a time, each into a log of its own, and sum up what they counted."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import counts
+from places import CHECKOUT, LOGS
+
+LINES_ON_FAILURE = 120
+speak = threading.Lock()
+running = set()
+
+
+@dataclasses.dataclass
+class Check:
+    """One command of a stage; ``count`` reads from its exit code, output and report how many tests passed and failed."""
+
+    name: str
+    command: list
+    cwd: pathlib.Path
+    env: dict
+    count: object = counts.one
+    report: pathlib.Path = None
+    limit_seconds: int = 1800
+
+
+@dataclasses.dataclass
+class Stage:
+    """Checks that run one after the other; a stage that could not be made ready says so in ``problem``."""
+
+    name: str
+    checks: list
+    problem: str = None
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a stage."""
+
+    name: str
+    passed: int
+    failed: int
+    seconds: float
+    notes: list
+
+
+def run_stages(stages, workers=2):
+    """Run all stages and return their outcomes in the order given; whatever happens, no child is left running."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
+    try:
+        return list(pool.map(run_stage, stages))
+    finally:
+        for child in list(running):
+            end(child)
+        pool.shutdown(cancel_futures=True)
+
+
+def run_stage(stage):
+    """Run every check of a stage, also after one has failed, and tell at the end what came out."""
+    began = time.monotonic()
+    outcome = Outcome(stage.name, 0, 0, 0.0, [])
+    if stage.problem:
+        outcome.failed, outcome.notes = 1, [stage.problem]
+    for check in stage.checks:
+        log = LOGS / ("%s.log" % check.name)
+        status, output = run_check(check, log)
+        counted = check.count(check, status, output)
+        outcome.passed += counted.passed
+        outcome.failed += counted.failed
+        outcome.notes += counted.notes
+        tell(check, counted, output, log)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def run_check(check, log):
+    """Run one command in a process group of its own; returns its exit status (None: it overran) and its output."""
+    if check.report:
+        check.report.unlink(missing_ok=True)
+    with log.open("wb") as stream:
+        child = subprocess.Popen(check.command, cwd=check.cwd, env=check.env, stdin=subprocess.DEVNULL, stdout=stream,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+        running.add(child)
+        try:
+            status = child.wait(timeout=check.limit_seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+            stream.write(b"\nEnded: it ran longer than %d s.\n" % check.limit_seconds)
+        finally:
+            end(child)
+    return status, log.read_text(encoding="utf-8", errors="replace")
+
+
+def end(child):
+    """End a check together with the processes that it left behind."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+    running.discard(child)
+
+
+def tell(check, counted, output, log):
+    """Print a check's result: its closing line when all is well, the end of its log when not."""
+    lines = output.rstrip().splitlines()
+    with speak:
+        verdict = "failed" if counted.failed else "ok"
+        print("--- %s: %s (%d passed, %d failed)" % (check.name, verdict, counted.passed, counted.failed))
+        if counted.failed:
+            print("\n".join(lines[-LINES_ON_FAILURE:]))
+            print("All of it is in %s" % os.path.relpath(log, CHECKOUT))
+        elif check.count is counts.pytest:
+            print("\n".join(lines[-1:]))
+        print(flush=True)
+
+
+def sum_up(outcomes, seconds):
+    """Print the table of stages and the closing line; returns whether all is well."""
+    passed = sum(outcome.passed for outcome in outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
+    print("%-14s %8s %8s %9s" % ("stage", "passed", "failed", "seconds"))
+    for outcome in outcomes:
+        print("%-14s %8d %8d %9.0f" % (outcome.name, outcome.passed, outcome.failed, outcome.seconds))
+    print("%-14s %8d %8d %9.0f" % ("all", passed, failed, seconds))
+    for outcome in outcomes:
+        for note in outcome.notes:
+            print("%s: %s" % (outcome.name, note))
+    print("%d passed, %d failed" % (passed, failed), flush=True)
+    return failed == 0 and passed > 0

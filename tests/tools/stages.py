@@ -1,0 +1,115 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each stage of ``make test`` runs."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shlex
+
+import counts
+from places import BUILD, DIST, INSTALLED, LINT_TREE, LOGS, TREE, VENVS, environment
+from runner import Check, Stage
+
+ENGINE = "python-3.8"
+OLDEST = "python-3.11"
+NEWEST = "python-3.13"
+TOOLS = "tools"
+TOOLS_DIR = pathlib.Path(__file__).resolve().parent
+
+# Stage -> the virtual environments that it needs. The longest come first, so that two at a time end early.
+STAGES = {
+    "e2e": (NEWEST,),
+    "sanity": (OLDEST, NEWEST),
+    "integration": (NEWEST,),
+    "unit-3.8": (ENGINE,),
+    "unit-3.11": (OLDEST,),
+    "unit-3.13": (NEWEST,),
+    "lint": (TOOLS,),
+    "build": (TOOLS,),
+}
+USE_ANSIBLE_TEST = ("sanity", "integration")
+# Programs of the system, by stage; the other stages need none.
+PROGRAMS = {
+    "e2e": ("fossil", "ip", "mount", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
+    "integration": ("sqlite3", "tar", "zstd"),
+    "unit-3.8": ("sqlite3", "tar", "zstd"),
+    "unit-3.11": ("sqlite3", "tar", "zstd"),
+    "unit-3.13": ("sqlite3", "tar", "zstd"),
+}
+
+
+def stage(name, interpreters, tests):
+    """One stage, ready to run; ``tests`` narrows pytest or ansible-test to some of them."""
+    if name.startswith("unit-"):
+        return Stage(name, [pytest(name, "python-" + name[5:], tests or ["tests/unit"], interpreters)])
+    return {"e2e": e2e, "sanity": sanity, "integration": integration, "lint": lint, "build": build}[name](interpreters, tests)
+
+
+def pytest(name, venv, tests, interpreters):
+    """Run pytest in the tree, where the tests find the collection by its full name."""
+    report = LOGS / ("%s.xml" % name)
+    env = dict(environment(VENVS / venv, interpreters, BUILD), PYTHONPATH=str(BUILD))
+    command = ["python", "-m", "pytest", "--junit-xml=%s" % report] + tests
+    return Check(name, command, TREE, env, counts.pytest, report)
+
+
+def e2e(interpreters, tests):
+    """Playbooks over SSH on hosts of their own."""
+    if os.geteuid() != 0:
+        return Stage("e2e", [], problem="it makes hosts from namespaces, so that it has to run as root")
+    return Stage("e2e", [pytest("e2e", NEWEST, tests or ["tests/e2e"], interpreters)])
+
+
+def sanity(interpreters, tests):
+    """ansible-test's checks by the oldest and the newest ansible-core: together they know Python 3.8 to 3.14."""
+    checks = []
+    for venv in (OLDEST, NEWEST):
+        env = environment(VENVS / venv, interpreters, BUILD)
+        command = ["ansible-test", "sanity", "--local", "--python", venv[len("python-"):], "--color", "no"] + tests
+        checks.append(Check("sanity-%s" % venv, command, TREE, env, counts.sanity))
+    return Stage("sanity", checks)
+
+
+def integration(interpreters, tests):
+    """The targets under tests/integration, on this machine."""
+    env = environment(VENVS / NEWEST, interpreters, BUILD)
+    command = ["ansible-test", "integration", "--local", "--python", NEWEST[len("python-"):], "--color", "no",
+               "--continue-on-error", "--allow-root", "--allow-destructive"] + tests
+    return Stage("integration", [Check("integration", command, TREE, env, counts.integration)])
+
+
+def lint(interpreters, tests):
+    """Ansible's and the documentation's linters, the changelog, and the floors of the engine."""
+    collections = LINT_TREE.parents[2]
+    env = environment(VENVS / TOOLS, interpreters, collections)
+    with_engine = dict(env, PYTHONPATH=str(collections))
+    commands = {
+        "ansible-lint": (["ansible-lint", "--offline", "--strict", "--nocolor"], env),
+        "yamllint": (["yamllint", "--strict", "."], env),
+        "antsibull-docs": (["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."], env),
+        "antsibull-changelog": (["antsibull-changelog", "lint"], env),
+        "import-linter": (["lint-imports", "--no-cache"], with_engine),
+    }
+    return Stage("lint", [Check(name, command, LINT_TREE, env) for name, (command, env) in commands.items()])
+
+
+def build(interpreters, tests):
+    """Build the collection, install what was built, and look at it as its users and Galaxy do."""
+    env = environment(VENVS / TOOLS, interpreters, INSTALLED)
+    tarball = shlex.quote(str(DIST)) + "/appstate-backup-*.tar.gz"
+
+    def shell(name, script):
+        return Check(name, ["sh", "-euc", script], LINT_TREE, env)
+
+    return Stage("build", [
+        shell("galaxy-build", "rm -rf %s; ansible-galaxy collection build --output-path %s"
+              % (shlex.quote(str(DIST)), shlex.quote(str(DIST)))),
+        shell("galaxy-install", "rm -rf %s; ansible-galaxy collection install --offline -p %s %s"
+              % (shlex.quote(str(INSTALLED)), shlex.quote(str(INSTALLED)), tarball)),
+        Check("installed", ["python", str(TOOLS_DIR / "installed.py")], INSTALLED, env),
+        Check("galaxy-importer", ["sh", "-euc", "exec python -m galaxy_importer.main %s" % tarball], DIST, env, counts.importer),
+    ])

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all unit tests share: the collection under its own name, and the same examples for everyone."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+import hypothesis
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+TREE = HERE.parents[1]
+INSIDE = pathlib.Path("ansible_collections", "appstate", "backup")
+
+if TREE.parts[-3:] != INSIDE.parts:
+    raise pytest.UsageError("The tests run in a tree that ends with %s: use make unit, which makes one." % INSIDE)
+sys.path.insert(0, str(TREE.parents[2]))
+
+# Hosts have a Python on which ansible-core does not run; there, only the engine is tested.
+ANSIBLE_RUNS = sys.version_info >= (3, 11)
+NEED_ANSIBLE = ["plugins/modules", "plugins/test", "plugins/module_utils/test_module.py"]
+collect_ignore = [] if ANSIBLE_RUNS else NEED_ANSIBLE
+
+hypothesis.settings.register_profile("check", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, database=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
+
+
+def pytest_report_header():
+    """Say when only a part is tested."""
+    return None if ANSIBLE_RUNS else "engine only: no ansible-core runs on this Python"
