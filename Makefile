@@ -26,7 +26,7 @@ unit: ## Unit tests on Python 3.8, 3.11 and 3.13
 unit-3.8: ## Unit tests of the engine on Python 3.8
 unit-3.11: ## Unit tests on Python 3.11 with the oldest ansible-core
 unit-3.13: ## Unit tests on Python 3.13 with the newest ansible-core
-lint: ## ansible-lint, yamllint, antsibull-docs, antsibull-changelog, import-linter
+lint: ## ansible-lint with yamllint, antsibull-docs, antsibull-changelog, import-linter
 sanity: ## ansible-test sanity, with the oldest and the newest ansible-core
 build: ## Build and install the collection, ask ansible-doc and the Galaxy importer
 integration: ## ansible-test integration

@@ -83,13 +83,12 @@ def integration(interpreters, tests):
 
 
 def lint(interpreters, tests):
-    """Ansible's and the documentation's linters, the changelog, and the floors of the engine."""
+    """Ansible's linter (which runs yamllint too), that of the documentation, the changelog, and the engine's floors."""
     collections = LINT_TREE.parents[2]
     env = environment(VENVS / TOOLS, interpreters, collections)
     with_engine = dict(env, PYTHONPATH=str(collections))
     commands = {
         "ansible-lint": (["ansible-lint", "--offline", "--strict", "--nocolor"], env),
-        "yamllint": (["yamllint", "--strict", "."], env),
         "antsibull-docs": (["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."], env),
         "antsibull-changelog": (["antsibull-changelog", "lint"], env),
         "import-linter": (["lint-imports", "--no-cache"], with_engine),
