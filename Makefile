@@ -15,7 +15,7 @@ help: ## Show these targets
 
 .PHONY: demo
 demo: ## Back up, damage and restore a small application, in under a minute and without root
-	@demo/run
+	@python3 demo/run
 
 .PHONY: test
 test: ## Install what is missing and run every check

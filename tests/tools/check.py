@@ -19,7 +19,7 @@ import time
 import machine
 import runner
 import stages
-from places import LINT_TREE, TREE, VENVS
+from places import LINT_TREE, TREE
 from tree import copy_tree
 
 
@@ -45,7 +45,7 @@ def arguments():
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="one of: unit %s" % " ".join(names))
     parser.add_argument("--tests", default="", metavar="WORDS", help="what the stage's tool is to run, instead of all")
     chosen = parser.parse_args()
-    wanted = [name for asked in chosen.stages for name in names if asked in (name, name.split("-")[0])]
+    wanted = [name for asked in chosen.stages for name in names if asked in (name, name.partition("-")[0])]
     if len(wanted) < len(chosen.stages):
         parser.error("not every stage is known: %s" % " ".join(chosen.stages))
     return wanted or names, shlex.split(chosen.tests)
@@ -58,8 +58,8 @@ def prepare(wanted, interpreters):
     environments = list(dict.fromkeys(venv for name in wanted for venv in stages.STAGES[name]))
     obstacles = machine.make_environments(environments, interpreters)
     seeded = None
-    if any(name in stages.USE_ANSIBLE_TEST for name in wanted) and not obstacles.get(stages.NEWEST):
-        seeded = machine.problem_of(machine.seed_ansible_test, VENVS / stages.NEWEST / "bin" / "python")
+    if any(name in stages.USE_ANSIBLE_TEST for name in wanted) and not any(obstacles.values()):
+        seeded = machine.problem_of(machine.seed_ansible_test, environments)
     problems = {}
     for name in wanted:
         found = [obstacles[venv] for venv in stages.STAGES[name]]

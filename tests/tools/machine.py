@@ -43,8 +43,7 @@ ENVIRONMENTS = {
 # Pythons that hosts have; those found are also used by ansible-test's compile and import tests.
 HOST_PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
-# ansible-test makes its virtual environments with this pip, which it downloads when its cache has none.
-BOOTSTRAP_PIP = "25.2"
+# ansible-test makes its virtual environments with a get-pip that it downloads when its cache has none.
 BOOTSTRAP_SCRIPT = '''"""Run pip from the wheel beside this file: a stand-in for get-pip.py that needs no download."""
 
 import os
@@ -76,7 +75,8 @@ def install_packages(programs):
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise NotReady("Install as root what is missing: apt-get install %s" % " ".join(packages))
     print("Installing Debian packages: %s" % " ".join(packages), flush=True)
-    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    # RUNLEVEL=1 asks Debian not to start the services that come with a package; the tests start their own.
+    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
     logged("apt.log", ["apt-get", "update"], env=quiet)
     logged("apt.log", ["apt-get", "install", "-y", "--no-install-recommends"] + packages, env=quiet)
 
@@ -165,18 +165,25 @@ def fingerprint(interpreter, requirements):
     return digest.hexdigest()
 
 
-def seed_ansible_test(python):
-    """Put pip's wheel and a script that runs it where ansible-test looks for get-pip; what lies there already stays."""
+def seed_ansible_test(environments):
+    """Put a get-pip where the ansible-test of each environment looks for one; what lies there already stays."""
     cache = pathlib.Path.home() / ".ansible" / "test" / "cache"
-    script = cache / ("get_pip_%s.py" % BOOTSTRAP_PIP.replace(".", "_"))
+    cache.mkdir(parents=True, exist_ok=True)
+    for name in environments:
+        for source in (VENVS / name).glob("lib/*/site-packages/ansible_test/_internal/python_requirements.py"):
+            for version in re.findall(r"\bpip='([0-9.]+)'", source.read_text(encoding="utf-8")):
+                seed_get_pip(cache, version, VENVS / name / "bin" / "python")
+
+
+def seed_get_pip(cache, version, python):
+    """Put one version of pip's wheel into the cache, and a script that runs it."""
+    script = cache / ("get_pip_%s.py" % version.replace(".", "_"))
     if script.is_file():
         return
-    cache.mkdir(parents=True, exist_ok=True)
     logged("ansible-test-pip.log", [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
-                                    "--dest", str(cache), "pip==" + BOOTSTRAP_PIP])
-    wheel = "pip-%s-py3-none-any.whl" % BOOTSTRAP_PIP
+                                    "--dest", str(cache), "pip==" + version])
     partial = script.with_suffix(".partial")
-    partial.write_text(BOOTSTRAP_SCRIPT % (wheel, BOOTSTRAP_PIP), encoding="utf-8")
+    partial.write_text(BOOTSTRAP_SCRIPT % ("pip-%s-py3-none-any.whl" % version, version), encoding="utf-8")
     partial.rename(script)
 
 

@@ -31,8 +31,6 @@ def environment(venv, interpreters, collections):
         LC_ALL="C.UTF-8",
         PYTHONDONTWRITEBYTECODE="1",
         ANSIBLE_COLLECTIONS_PATH=str(collections),
-        # build/ is ignored by Git, so that a tool which asks Git for the files of a copy would see none.
-        GIT_CEILING_DIRECTORIES=str(BUILD),
     )
     return kept
 

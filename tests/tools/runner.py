@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -25,7 +26,11 @@ running = set()
 
 @dataclasses.dataclass
 class Check:
-    """One command of a stage; ``count`` reads from its exit code, output and report how many tests passed and failed."""
+    """One command of a stage.
+
+    ``count`` reads from its exit code, output and ``report`` how many tests passed and failed. Where a tool has much to
+    say, lines that begin with ``findings`` are those to show when it fails.
+    """
 
     name: str
     command: list
@@ -33,6 +38,7 @@ class Check:
     env: dict
     count: object = counts.one
     report: pathlib.Path = None
+    findings: str = None
     limit_seconds: int = 1800
 
 
@@ -117,11 +123,12 @@ def end(child):
 def tell(check, counted, output, log):
     """Print a check's result: its closing line when all is well, the end of its log when not."""
     lines = output.rstrip().splitlines()
+    found = [line for line in lines if check.findings and re.match(check.findings, line)]
     with speak:
         verdict = "failed" if counted.failed else "ok"
         print("--- %s: %s (%d passed, %d failed)" % (check.name, verdict, counted.passed, counted.failed))
         if counted.failed:
-            print("\n".join(lines[-LINES_ON_FAILURE:]))
+            print("\n".join(found or lines[-LINES_ON_FAILURE:]))
             print("All of it is in %s" % os.path.relpath(log, CHECKOUT))
         elif check.count is counts.pytest:
             print("\n".join(lines[-1:]))

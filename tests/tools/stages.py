@@ -69,16 +69,16 @@ def sanity(interpreters, tests):
     checks = []
     for venv in (OLDEST, NEWEST):
         env = environment(VENVS / venv, interpreters, BUILD)
-        command = ["ansible-test", "sanity", "--local", "--python", venv[len("python-"):], "--color", "no"] + tests
-        checks.append(Check("sanity-%s" % venv, command, TREE, env, counts.sanity))
+        command = ["ansible-test", "sanity", "--local", "--color", "no"] + tests
+        checks.append(Check("sanity-%s" % venv, command, TREE, env, counts.sanity, findings=r"ERROR|FATAL"))
     return Stage("sanity", checks)
 
 
 def integration(interpreters, tests):
     """The targets under tests/integration, on this machine."""
     env = environment(VENVS / NEWEST, interpreters, BUILD)
-    command = ["ansible-test", "integration", "--local", "--python", NEWEST[len("python-"):], "--color", "no",
-               "--continue-on-error", "--allow-root", "--allow-destructive"] + tests
+    command = ["ansible-test", "integration", "--local", "--color", "no", "--continue-on-error",
+               "--allow-root", "--allow-destructive"] + tests
     return Stage("integration", [Check("integration", command, TREE, env, counts.integration)])
 
 

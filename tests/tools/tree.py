@@ -13,13 +13,16 @@ import subprocess
 
 from places import CHECKOUT
 
-# What ansible-test keeps in a tree between its runs.
-KEPT = (os.path.join("tests", "output"),)
+# What stays in a tree between two runs: ansible-test's own, and the repository that the tree is.
+KEPT = (".git", os.path.join("tests", "output"))
 
 
 def copy_tree(tree):
     """Make the tree hold exactly the files that Git lists, and those that it does not ignore; returns how many."""
     wanted = listed_files()
+    if not (tree / ".git").is_dir():
+        # The tools ask Git for the files of a tree, and the checkout's own repository ignores all of build/.
+        subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
     remove_others(tree, set(wanted))
     for name in wanted:
         source, target = CHECKOUT / name, tree / name
@@ -40,12 +43,14 @@ def listed_files():
 
 def remove_others(tree, wanted):
     """Delete what an earlier copy or a tool left in the tree, and folders that are empty then."""
-    for folder, folders, files in os.walk(tree, topdown=True):
+    walked = []
+    for folder, folders, files in os.walk(tree):
         here = os.path.relpath(folder, tree)
         folders[:] = [name for name in folders if os.path.normpath(os.path.join(here, name)) not in KEPT]
+        walked.append(folder)
         for name in files:
             if os.path.normpath(os.path.join(here, name)) not in wanted:
                 os.unlink(os.path.join(folder, name))
-    for folder, folders, files in os.walk(tree, topdown=False):
-        if folder != str(tree) and not os.listdir(folder):
+    for folder in reversed(walked[1:]):
+        if not os.listdir(folder):
             os.rmdir(folder)

@@ -28,7 +28,7 @@ def test_a_full_stop_is_never_doubled():
 def test_every_class_survives_json(kind):
     sent = kind("what went wrong", app="club", path=b"/srv/caf\xe9", remedy="Do this")
     received = errors.from_dict(json.loads(json.dumps(sent.to_dict())))
-    assert type(received) is kind
+    assert received.__class__ is kind
     assert str(received) == str(sent)
     assert received.exit_code == sent.exit_code
 
@@ -36,7 +36,7 @@ def test_every_class_survives_json(kind):
 @pytest.mark.parametrize("name", ["Nonsense", "printable", "annotations", None])
 def test_an_unknown_class_becomes_the_base_class(name):
     received = errors.from_dict({"class": name, "message": "odd"})
-    assert type(received) is errors.AppStateError
+    assert received.__class__ is errors.AppStateError
     assert str(received) == "odd."
 
 
