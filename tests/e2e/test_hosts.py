@@ -67,6 +67,8 @@ def test_a_host_has_its_own_name_address_and_processes(five):
         assert time.monotonic() < until
     sleeping.kill()
     sleeping.wait()
+    while "sleep 4242" in five["host3"].run(["ps", "-eo", "args"]).stdout:
+        assert time.monotonic() < until
 
 
 def test_a_process_can_run_as_the_application_user(five):

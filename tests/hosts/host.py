@@ -37,8 +37,8 @@ class Host:
         return done
 
     def start(self, command, user=None):
-        """Start a command on the host that goes on running; a subprocess.Popen whose output is not kept."""
-        return subprocess.Popen(self._way_in(user) + list(command), stdin=subprocess.DEVNULL,
+        """Start a command on the host that goes on running: a subprocess.Popen, whose ``kill()`` ends it there too."""
+        return subprocess.Popen(self._way_in(user, "--pdeathsig=KILL") + list(command), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def ssh(self, *words, timeout=60):
@@ -70,8 +70,7 @@ class Host:
         """Pull the plug: end every process of the host at once."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def _way_in(self, user):
+    def _way_in(self, user, *privileges):
         enter = nsenter(self.pid, "mount", "uts", "ipc", "net", "pid", "root", "wd")
-        if user is None:
-            return enter
-        return enter + ["setpriv", "--reuid=" + user, "--regid=" + user, "--init-groups"]
+        become = [] if user is None else ["--reuid=" + user, "--regid=" + user, "--init-groups"]
+        return enter + ["setpriv"] + become + list(privileges) + ["--"]
