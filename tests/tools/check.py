@@ -12,6 +12,8 @@ What is missing is installed first. A stage whose part is missing fails; the oth
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import shlex
 import sys
 import time
@@ -19,13 +21,32 @@ import time
 import machine
 import runner
 import stages
-from places import LINT_TREE, TREE
+from places import BUILD, LINT_TREE, TREE
 from tree import copy_tree
 
 
 def main():
-    """Make ready, run, sum up; returns the exit status."""
+    """Do what the command line asks for; returns the exit status."""
     wanted, tests = arguments()
+    with alone():
+        return check(wanted, tests)
+
+
+@contextlib.contextmanager
+def alone():
+    """Wait for another run that works in the same build folder."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another run is at work in %s; waiting for it" % BUILD, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def check(wanted, tests):
+    """Make ready, run the stages and sum up; returns the exit status."""
     began = time.monotonic()
     interpreters = machine.find_interpreters()
     problems = prepare(wanted, interpreters)

@@ -33,7 +33,7 @@ def engine_modules():
             yield ".".join((PACKAGE,) + inside.with_suffix("").parts)
 
 
-@pytest.mark.parametrize("name", engine_modules())
+@pytest.mark.parametrize("name", list(engine_modules()))
 def test_module_imports_without_any_package(name):
     """With -I -S Python sees neither site-packages nor PYTHONPATH: what is imported then needs nothing else."""
     command = [sys.executable, "-I", "-S", "-B", "-c", IMPORTER, str(ENGINE.parents[4]), name]

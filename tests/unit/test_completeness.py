@@ -1,0 +1,55 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Nothing is forgotten: every part of the collection has its tests, its documentation and its licence."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+PLUGINS = TREE / "plugins"
+TARGETS = TREE / "tests" / "integration" / "targets"
+UNIT = TREE / "tests" / "unit" / "plugins"
+# Formats that cannot hold a comment, or texts for readers.
+WITHOUT_LICENCE = (".md", ".txt", ".json", ".cfg")
+LICENSED = [path for folder in ("changelogs", "demo", "meta", "playbooks", "plugins", "roles", "tests", ".ci")
+            for path in sorted((TREE / folder).rglob("*")) if path.is_file()]
+
+
+def relative(path):
+    """A file's name in the test's own name."""
+    return str(path.relative_to(TREE))
+
+
+def sources(folder):
+    """The Python files below a folder that hold code."""
+    return [path for path in sorted((PLUGINS / folder).rglob("*.py")) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", sources("modules"), ids=relative)
+def test_every_module_has_an_integration_target(path):
+    assert (TARGETS / path.stem / "tasks" / "main.yml").is_file()
+
+
+@pytest.mark.parametrize("role", [path for path in sorted((TREE / "roles").iterdir())], ids=relative)
+def test_every_role_has_a_target_a_page_and_a_specification(role):
+    assert (TARGETS / ("role_" + role.name) / "tasks" / "main.yml").is_file()
+    assert (role / "README.md").is_file()
+    assert (role / "meta" / "argument_specs.yml").is_file()
+
+
+@pytest.mark.parametrize("path", sources("module_utils") + sources("test"), ids=relative)
+def test_every_file_of_the_engine_has_unit_tests(path):
+    inside = path.relative_to(PLUGINS)
+    assert (UNIT / inside.parent / ("test_" + inside.name)).is_file()
+
+
+@pytest.mark.parametrize("path", LICENSED, ids=relative)
+def test_every_file_names_its_licence(path):
+    if path.suffix in WITHOUT_LICENCE or "output" in path.parts or path.stat().st_size == 0:
+        return
+    assert "SPDX-License-Identifier: GPL-3.0-or-later" in path.read_text(encoding="utf-8")[:1500]
