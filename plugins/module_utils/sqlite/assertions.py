@@ -12,7 +12,8 @@ _LONGEST_VALUE = 200
 # https://www.sqlite.org/c3ref/c_alter_table.html; the sqlite3 module has no name for the last one.
 _READS = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, 33))
 # FTS5 itself asks for data_version.
-_READABLE_PRAGMAS = frozenset(("application_id", "data_version", "freelist_count", "page_count", "schema_version", "user_version"))
+_READABLE_PRAGMAS = frozenset(("application_id", "data_version", "freelist_count", "page_count", "schema_version",
+                                "user_version"))
 _SCHEMA_PRAGMAS = frozenset(("foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo",
                              "table_info", "table_list", "table_xinfo"))
 
@@ -83,7 +84,7 @@ def _brief(value):
 
 
 def _authorize(action, first, second, database, source):
-    """An authorizer (https://www.sqlite.org/c3ref/set_authorizer.html) that lets only reading statements be prepared."""
+    """Lets only reading statements be prepared; see https://www.sqlite.org/c3ref/set_authorizer.html."""
     if action == sqlite3.SQLITE_FUNCTION and str(second).lower() == "load_extension":
         return sqlite3.SQLITE_DENY
     if action in _READS:

@@ -5,8 +5,8 @@
 """Whether the full-text indexes of a private copy agree with their content.
 
 Before SQLite 3.44 ``integrity_check`` does not look into virtual tables. FTS3, FTS4 and FTS5 check themselves when the
-name of the table and 'integrity-check' are inserted into it (https://www.sqlite.org/fts5.html#the_integrity_check_command).
-That asks for a write transaction, though nothing is written; it is rolled back.
+name of the table and 'integrity-check' are inserted into it (https://www.sqlite.org/fts5.html, section 6.5). That asks
+for a write transaction, though nothing is written; it is rolled back.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .sandbox import open_private_for_writing
 
 _FULL_TEXT = re.compile(rb"\s*CREATE\s+VIRTUAL\s+TABLE\b.*\bUSING\s+fts[345]\b", re.IGNORECASE | re.DOTALL)
 _CONTENTLESS_FTS4 = re.compile(rb"\bUSING\s+fts4\b.*\bcontent\s*=\s*(''|\"\")", re.IGNORECASE | re.DOTALL)
-# The module or the tokenizer is an extension that is not here, so nobody can tell.
-_ABSENT = ("no such module", "no such tokenizer", "unknown tokenizer")
+# The module, the tokenizer or the option is of an extension or a newer SQLite, so nobody here can tell.
+_ABSENT = ("no such module", "no such tokenizer", "unknown tokenizer", "unrecognized option")
 
 
 def check_full_text(connection, name, header):

@@ -250,7 +250,8 @@ def _child(parent, answer, function, args, identity, root, limits):
         _write(answer, _run(function, args))
     except MemoryError:
         _write(answer, _OUT_OF_MEMORY)
-    except BaseException as error:  # pylint: disable=broad-exception-caught  # nothing may unwind into the parent's code
+    except BaseException as error:  # pylint: disable=broad-exception-caught
+        # Nothing may unwind into the parent's code.
         _write(answer, _told_failure(error))
     finally:
         os._exit(0)
