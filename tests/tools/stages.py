@@ -24,7 +24,7 @@ TOOLS_DIR = pathlib.Path(__file__).resolve().parent
 STAGES = {
     "e2e": (NEWEST,),
     "sanity": (OLDEST, NEWEST),
-    "integration": (NEWEST,),
+    "integration": (ENGINE, OLDEST, NEWEST),
     "unit-3.8": (ENGINE,),
     "unit-3.11": (OLDEST,),
     "unit-3.13": (NEWEST,),
@@ -75,11 +75,15 @@ def sanity(interpreters, tests):
 
 
 def integration(interpreters, tests):
-    """The targets under tests/integration, on this machine."""
-    env = environment(VENVS / NEWEST, interpreters, BUILD)
-    command = ["ansible-test", "integration", "--local", "--color", "no", "--continue-on-error",
-               "--allow-root", "--allow-destructive"] + tests
-    return Stage("integration", [Check("integration", command, TREE, env, counts.integration)])
+    """The targets under tests/integration, on this machine: the oldest ansible-core and Python, and the newest."""
+    checks = []
+    for venv, python in ((OLDEST, "3.8"), (NEWEST, "3.13")):
+        env = environment(VENVS / venv, interpreters, BUILD)
+        command = ["ansible-test", "integration", "--controller", "origin:python=%s" % venv[len("python-"):],
+                   "--target", "controller:python=%s" % python, "--color", "no", "--continue-on-error",
+                   "--allow-root", "--allow-destructive"] + tests
+        checks.append(Check("integration-%s" % python, command, TREE, env, counts.integration))
+    return Stage("integration", checks)
 
 
 def lint(interpreters, tests):

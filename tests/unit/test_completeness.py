@@ -35,7 +35,7 @@ def test_every_module_has_an_integration_target(path):
     assert (TARGETS / path.stem / "tasks" / "main.yml").is_file()
 
 
-@pytest.mark.parametrize("role", [path for path in sorted((TREE / "roles").iterdir())], ids=relative)
+@pytest.mark.parametrize("role", sorted((TREE / "roles").iterdir()), ids=relative)
 def test_every_role_has_a_target_a_page_and_a_specification(role):
     assert (TARGETS / ("role_" + role.name) / "tasks" / "main.yml").is_file()
     assert (role / "README.md").is_file()
