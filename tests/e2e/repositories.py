@@ -62,9 +62,9 @@ class Repository:
         return self.host.run(["python3", "-c", ANSWER, path]).stdout
 
     def check_ins(self):
-        """The hashes of all check-ins, as fossil lists them."""
+        """The hashes of all check-ins, as fossil lists them, cut to the 40 digits that a client sees."""
         listed = self.fossil("timeline", "-R", REPOSITORY, "-n", "0", "-t", "ci", "-F", "%H")
-        return {line for line in listed.split() if len(line) >= 40 and line.isalnum()}
+        return {line[:40] for line in listed.split() if len(line) >= 40 and line.isalnum()}
 
     def journal(self):
         """The journal mode that the repository's header tells."""

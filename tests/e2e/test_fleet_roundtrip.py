@@ -64,7 +64,9 @@ def writing_fleet():
         story = Story(fleet)
         fleet.write_inventory({"appstate_apps": [Ledger(None, layout).app() for layout in (SCRIPTOR, CLUB)]})
         for (_host, name), ledger in story.ledgers.items():
-            ledger.install(journal(name, HOSTS.index(ledger.host.name) + 1)).start()
+            ledger.install(journal(name, HOSTS.index(ledger.host.name) + 1))
+        for ledger in story.ledgers.values():
+            ledger.start()
         for ledger in story.ledgers.values():
             ledger.wait_for_writes()
         yield story

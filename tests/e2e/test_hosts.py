@@ -79,8 +79,8 @@ def test_hosts_see_neither_home_nor_temporary_files_of_the_machine(five):
     assert five["host1"].run(["ls", "-A", "/tmp", "/home"]).stdout.split() == ["/home:", "/tmp:"]
 
 
-def test_hosts_reach_one_another(five):
-    five["host1"].run(["bash", "-c", "exec 3<>/dev/tcp/%s/22; head -c 4 <&3" % five["host2"].address])
+def test_hosts_reach_one_another_by_name(five):
+    five["host1"].run(["bash", "-c", "exec 3<>/dev/tcp/host2/22; head -c 4 <&3"])
 
 
 def test_leaving_takes_everything_down_and_twice_is_harmless():

@@ -59,7 +59,8 @@ def make_uploads(top, uid, gid):
     chance = random.Random(20261119)
     files = {b"report final.txt": 0o644, "größe-写真.txt".encode(): 0o640, b"caf\xe9 \xff.bin": 0o600,
              b"new\nline.txt": 0o664, b"quote'\"$(id)`.txt": 0o444, b"-rf": 0o755, b" ": 0o640, b"tab\t\\x41": 0o640,
-             b"reports/2026/deep/one.csv": 0o640, b"reports/empty": 0o640, b"a" * 255: 0o640, b"draft.part": 0o640}
+             b"reports/2026/deep/one.csv": 0o640, b"reports/empty": 0o640, b"growing.log": 0o640,
+             b"a" * 255: 0o640, b"draft.part": 0o640}
     files.update({b"many/%03d.jpg" % number: 0o644 for number in range(150)})
     for name, mode in files.items():
         path = os.path.join(top, name)
@@ -69,8 +70,6 @@ def make_uploads(top, uid, gid):
         os.chmod(path, mode)
     with open(os.path.join(top, b"video.mp4"), "wb") as stream:
         stream.write(chance.randbytes(3 << 20))
-    with open(os.path.join(top, b"growing.log"), "wb"):
-        """Empty; the application appends to it."""
     os.makedirs(os.path.join(top, b"no files/in here"))
     os.makedirs(os.path.join(top, b"receipts"))
     os.symlink(b"report final.txt", os.path.join(top, b"latest"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real hosts for tests: own file system, processes, address and sshd, made of Linux namespaces in a fraction of a second.
+"""Real hosts for tests: own file system, processes, address and sshd, made of Linux namespaces in no time.
 
     with Fleet(5) as fleet:
         fleet.write_inventory({"appstate_apps": [...]})

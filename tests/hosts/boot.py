@@ -28,7 +28,8 @@ def main(host):
     socket.sethostname(host["name"])
     network.plug_in(host["number"], host["keeper"])
     filesystem.enter(host["folder"])
-    filesystem.write_files(host["files"])
+    filesystem.write_files(host["secrets"], 0o600)
+    filesystem.write_files(host["files"], 0o644)
     for command in host["services"]:
         subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

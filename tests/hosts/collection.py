@@ -13,14 +13,20 @@ from .processes import checked
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VARIABLE = "APPSTATE_COLLECTIONS_PATH"
+PLACE = "/ansible_collections/appstate/backup"
 
 
 def collections_path(folder):
-    """The directory that holds ansible_collections: from the environment, else a copy made below ``folder``."""
+    """The directory that holds ansible_collections.
+
+    The environment may name it; else it is where these tests lie, or else a copy of the checkout below ``folder``.
+    """
     given = os.environ.get(VARIABLE)
     if given:
         return given
-    copy_collection(os.path.join(folder, "ansible_collections", "appstate", "backup"))
+    if REPOSITORY.endswith(PLACE):
+        return REPOSITORY[:-len(PLACE)]
+    copy_collection(folder + PLACE)
     return folder
 
 

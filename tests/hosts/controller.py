@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sys
 import time
 
@@ -28,8 +29,8 @@ class Controller:
         self._keys = keys
         self._runs = 0
         self._collections = None
-        with open(os.path.join(folder, "ansible.cfg"), "w", encoding="ascii"):
-            """Empty: every setting comes by the environment, none from the user who runs the test."""
+        # Empty: every setting comes by the environment, none from the user who runs the test.
+        pathlib.Path(folder, "ansible.cfg").touch()
 
     def write_inventory(self, hosts, variables=None, host_variables=None):
         """Write the inventory: a host_vars and a group_vars file beside the list, as an operator has them."""
@@ -75,11 +76,11 @@ class Controller:
         if self._collections is None:
             self._collections = collections_path(os.path.join(self.folder, "collections"))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        return dict(kept, FLEET_RECORD=record, ANSIBLE_CONFIG=self.folder + "/ansible.cfg", ANSIBLE_HOME=self.folder + "/ansible",
+        return dict(kept, FLEET_RECORD=record, LC_ALL="C.UTF-8", ANSIBLE_CONFIG=self.folder + "/ansible.cfg",
+                    ANSIBLE_HOME=self.folder + "/ansible", ANSIBLE_SSH_CONTROL_PATH_DIR=self.folder + "/cp",
                     ANSIBLE_COLLECTIONS_PATH=self._collections, ANSIBLE_PIPELINING="1", ANSIBLE_NOCOLOR="1",
                     ANSIBLE_CALLBACK_PLUGINS=HERE + "/callback_plugins", ANSIBLE_CALLBACKS_ENABLED="fleet_record",
-                    ANSIBLE_LOAD_CALLBACK_PLUGINS="1",
-                    ANSIBLE_SSH_CONTROL_PATH_DIR=self.folder + "/cp", LC_ALL="C.UTF-8")
+                    ANSIBLE_LOAD_CALLBACK_PLUGINS="1")
 
 
 class Run:

@@ -44,11 +44,12 @@ def enter(folder):
         os.mkdir(path, 0o755)
 
 
-def write_files(files):
-    """Write files (from path to text) that are for root alone."""
+def write_files(files, mode):
+    """Write files (from path to text) with a mode, in place of what was there."""
     for path, text in files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        if os.path.lexists(path):
+            os.remove(path)
+        with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             stream.write(text)
 
 

@@ -121,10 +121,10 @@ class Fleet:
             _wait_for_ssh(host)
 
     def _boot(self, number):
-        files = dict(self._keys.host_files())
-        files["/etc/hostname"] = _name(number) + "\n"
-        description = {"name": _name(number), "number": number, "keeper": self._keeper_pid, "files": files,
-                       "folder": os.path.join(self.folder, "mount"), "services": [SSHD]}
+        description = {"name": _name(number), "number": number, "keeper": self._keeper_pid, "services": [SSHD],
+                       "folder": os.path.join(self.folder, "mount"), "secrets": self._keys.host_files(),
+                       "files": {"/etc/hostname": _name(number) + "\n", "/etc/hosts": self._known_names(),
+                                 "/etc/resolv.conf": "# Names of hosts are in /etc/hosts; there is no server.\n"}}
         process = self._start(["nsenter", "--target", str(self._keeper_pid), "--net", "--pid", "--",
                                "unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL",
                                "--", sys.executable, "-m", "hosts.boot"], stdin=subprocess.PIPE)
@@ -133,6 +133,10 @@ class Fleet:
         process.stdin.write(json.dumps(description).encode("utf-8"))
         process.stdin.close()
         return process
+
+    def _known_names(self):
+        names = [(network.host_address(number), _name(number)) for number in range(1, self.count + 1)]
+        return "".join("%s %s\n" % pair for pair in [("127.0.0.1", "localhost"), ("::1", "localhost")] + names)
 
     def _start(self, command, stdin=subprocess.DEVNULL):
         """Start a process in a session of its own, so that a ctrl-C ends the test and the test ends the fleet."""

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,17 +21,11 @@ OWNER = "www-data"
 
 def start(repository, port):
     """Serve the repository as its owner, in a process group of its own, and wait until it listens."""
-    account = pwd.getpwnam(OWNER)
-
-    def become():
-        os.setgid(account.pw_gid)
-        os.setgroups([])
-        os.setuid(account.pw_uid)
-
     os.makedirs(HOME, exist_ok=True)
-    os.chown(HOME, account.pw_uid, account.pw_gid)
-    subprocess.Popen(["fossil", "server", "--port", port, repository], cwd="/", start_new_session=True,
-                     env={"HOME": HOME, "PATH": "/usr/bin:/bin", "USER": OWNER}, preexec_fn=become,
+    shutil.chown(HOME, OWNER, OWNER)
+    become = ["setpriv", "--reuid=" + OWNER, "--regid=" + OWNER, "--init-groups", "--"]
+    subprocess.Popen(become + ["fossil", "server", "--port", port, repository],  # pylint: disable=consider-using-with
+                     cwd="/", start_new_session=True, env={"HOME": HOME, "PATH": "/usr/bin:/bin", "USER": OWNER},
                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _attempt in range(500):
         try:
@@ -52,7 +46,7 @@ def stop(repository, _port):
             try:
                 os.kill(pid, signal.SIGTERM)
             except ProcessLookupError:
-                """It ended by itself."""
+                pass  # it ended by itself
         time.sleep(0.02)
     sys.exit("fossil does not stop")
 

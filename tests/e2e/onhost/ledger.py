@@ -112,7 +112,7 @@ class Ledger:
                 if number % 20 == 0:
                     self.receipt(connection, number)
                 connection.execute("COMMIT")
-                time.sleep(0.004)
+                time.sleep(0.015)
         finally:
             connection.close()
 
