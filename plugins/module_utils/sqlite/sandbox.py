@@ -160,12 +160,11 @@ def _begin(path, mode, statement, deadline):
 
 
 def open_private(name):
-    """A connection to a private copy that nothing else opens: no locks, no sidecars, no writes."""
-    return _connect(name, "immutable=1&mode=ro")
+    """A connection to a private copy that nothing else opens.
 
-
-def open_private_for_writing(name):
-    """A connection to a private copy that takes no second one beside it and makes no -shm and no journal file."""
+    Read-write, since SQLite forgets the CHECK constraints of a database that it opens read-only, and then
+    ``integrity_check`` does not find the rows that break them. Exclusive, so that a WAL database needs no -shm.
+    """
     connection = _connect(name, "mode=rw")
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     return connection

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Documentation of what the modules share; it mirrors ``module_utils/module.py``."""
+
+    DOCUMENTATION = r"""
+options: {}
+"""
+
+    APP = r"""
+options:
+  app:
+    description:
+      - One application as the inventory describes it.
+      - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service) and
+        V(health)."
+      - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
+        V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
+      - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
+      - An unknown key is an error that names the app. The guide of the collection describes each key.
+    type: dict
+"""
+
+    PLACES = r"""
+options:
+  state_directory:
+    description:
+      - Where journals of restores are kept.
+      - Defaults to V(/var/lib/appstate-backup) for root, and to a folder below E(XDG_STATE_HOME) for everyone else.
+    type: path
+  lock_directory:
+    description:
+      - Where the locks are kept that let one run at a time work on an app.
+      - Defaults to V(/run/appstate-backup) for root, and to a folder below E(XDG_RUNTIME_DIR) for everyone else.
+    type: path
+"""
+
+    SELECTION = r"""
+options:
+  which:
+    description:
+      - Which backup of the app is meant. V(latest) is the newest good one; anything else is the id of a backup.
+      - O(which), O(before) and O(archive) exclude one another.
+    type: str
+    default: latest
+  before:
+    description:
+      - A time as RFC 3339 with its offset, for example V(2026-11-19T03:00:00Z). The newest good backup that was begun at or
+        before it is meant.
+    type: str
+  archive:
+    description:
+      - Path on the host of one archive. This can be a backup of this collection, with or without the manifest beside it, or
+        what an old shell recipe made, a tar in any compression, a SQLite database, or a compressed one.
+    type: path
+"""

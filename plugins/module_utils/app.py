@@ -1,0 +1,297 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An app: one application's state as the operator describes it, checked once and then passed on as one value.
+
+``parse_app`` takes the dictionary of the inventory (or of a JSON file) and gives an ``App``, or a ConfigurationError
+that names the app, the key and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+
+from .system.errors import ConfigurationError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+MODE = re.compile(r"0?[0-7]{3,4}\Z")
+COMPRESSIONS = ("auto", "zstd", "gzip")
+SNAPSHOT_METHODS = ("auto", "backup", "clone", "vacuum")
+# What lies in an archive beside the application's own files.
+RESERVED = ".appstate"
+
+
+class App:
+    """One application.
+
+    Attributes:
+        name: of letters, digits, ``-`` and ``_``; names its folder at the destination, its lock and its journal.
+        root: absolute directory that all paths of sources are relative to.
+        destination: absolute directory that backups land in, one folder an app; None where only a restore is asked for.
+        sources: SqliteSource and FilesSource, in the operator's order.
+        owner, group: names or numeric ids that a restore gives all files to; None leaves what the backup recorded.
+        file_mode, directory_mode: modes likewise, or None.
+        compression: ``auto`` (zstd where the host has it, else gzip), ``zstd`` or ``gzip``.
+        snapshot_deadline: seconds that a snapshot may wait and take.
+        service, health: what the restore role stops, starts and probes; the engine only checks their shape.
+    """
+
+    def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
+                 compression="auto", snapshot_deadline=300.0, service=None, health=None):
+        self.name = name
+        self.root = root
+        self.destination = destination
+        self.sources = sources
+        self.owner = owner
+        self.group = group
+        self.file_mode = file_mode
+        self.directory_mode = directory_mode
+        self.compression = compression
+        self.snapshot_deadline = snapshot_deadline
+        self.service = service
+        self.health = health
+
+    @property
+    def directory(self):
+        """Where this app's backups lie: ``<destination>/<app>``."""
+        return os.path.join(self.destination, self.name)
+
+    def source_at(self, path):
+        """The source at exactly that relative path, or None."""
+        for source in self.sources:
+            if source.path == path:
+                return source
+        return None
+
+    def full_path(self, source):
+        """The absolute path of a source, as an error or a child process needs it."""
+        return os.path.join(self.root, source.path)
+
+
+class Assertion:
+    """One SQL query with one value as its answer, and what that value has to be."""
+
+    def __init__(self, sql, minimum=None, maximum=None, equals=None):
+        self.sql = sql
+        self.minimum = minimum
+        self.maximum = maximum
+        self.equals = equals
+
+    def to_dict(self):
+        """The assertion as the operator wrote it."""
+        told = {"sql": self.sql, "min": self.minimum, "max": self.maximum, "equals": self.equals}
+        return {key: value for key, value in told.items() if value is not None}
+
+
+class SqliteSource:
+    """A SQLite database below the root."""
+
+    type = "sqlite"
+
+    def __init__(self, path, required=True, assertions=(), method="auto", foreign_keys=False):
+        self.path = path
+        self.required = required
+        self.assertions = tuple(assertions)
+        self.method = method
+        self.foreign_keys = foreign_keys
+
+
+class FilesSource:
+    """A file, or a directory with all that is in it, below the root."""
+
+    type = "files"
+
+    def __init__(self, path, required=True, exclude=()):
+        self.path = path
+        self.required = required
+        self.exclude = tuple(exclude)
+
+
+APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
+            "service", "health", "snapshot_deadline")
+SOURCE_KEYS = {"sqlite": ("type", "path", "required", "assertions", "method", "foreign_keys"),
+               "files": ("type", "path", "required", "exclude")}
+ASSERTION_KEYS = ("sql", "min", "max", "equals")
+SERVICE_KEYS = ("name", "stop", "start")
+HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
+
+
+def parse_app(told, need_destination=True):
+    """The App that a dictionary describes.
+
+    Raises:
+        ConfigurationError: for an unknown key, a missing one, a wrong type, a path that is not where it may be.
+    """
+    if not isinstance(told, dict):
+        raise ConfigurationError("an app is a dictionary, not %s" % type(told).__name__)
+    reader = _Reader(told.get("name") if isinstance(told.get("name"), str) else None)
+    reader.known(told, APP_KEYS, "the app")
+    name = reader.text(told, "name")
+    if not NAME.match(name):
+        reader.fail("'name' is %r; it may have letters, digits, '-' and '_', 63 at the most" % name)
+    root = reader.absolute(told, "root")
+    destination = reader.absolute(told, "destination") if need_destination or told.get("destination") else None
+    app = App(
+        name, root, destination, tuple(reader.sources(told.get("sources"))),
+        owner=reader.optional(told, "owner", reader.account), group=reader.optional(told, "group", reader.account),
+        file_mode=reader.optional(told, "file_mode", reader.mode),
+        directory_mode=reader.optional(told, "directory_mode", reader.mode),
+        compression=reader.choice(told, "compression", COMPRESSIONS),
+        snapshot_deadline=reader.seconds(told, "snapshot_deadline", 300.0),
+        service=reader.optional(told, "service", reader.service),
+        health=reader.optional(told, "health", reader.health))
+    reader.destination_outside(app)
+    return app
+
+
+class _Reader:
+    """Reads typed values out of one app's dictionary; every failure names the app."""
+
+    def __init__(self, app_name):
+        self._app_name = app_name
+
+    def fail(self, message, remedy=None):
+        raise ConfigurationError(message, app=self._app_name, remedy=remedy)
+
+    def known(self, told, keys, what):
+        if not isinstance(told, dict):
+            self.fail("%s is a dictionary, not %r" % (what, told))
+        for key in told:
+            if key not in keys:
+                near = difflib.get_close_matches(str(key), keys, 1)
+                self.fail("%s has an unknown key %r" % (what, key),
+                          "Did you mean %r?" % near[0] if near else "Known keys: %s" % ", ".join(keys))
+
+    def optional(self, told, key, read):
+        return None if told.get(key) is None else read(told, key)
+
+    def text(self, told, key, what="the app"):
+        value = told.get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            self.fail("%s needs %r, a text" % (what, key) if value is None else "%r of %s is not a text: %r"
+                      % (key, what, value))
+        return str(value)
+
+    def absolute(self, told, key):
+        value = self.text(told, key)
+        if not value.startswith("/"):
+            self.fail("%r is not an absolute path: %r" % (key, value), "Begin it with a slash")
+        clean = os.path.normpath("/" + value.lstrip("/"))
+        if ".." in value.split("/") or clean == "/":
+            self.fail("%r may not be %r" % (key, value), "Name one directory, without '..'")
+        return clean
+
+    def relative(self, told, what):
+        value = self.text(told, "path", what)
+        if value.startswith("/"):
+            self.fail("the path of %s is absolute: %r" % (what, value), "Paths of sources are relative to the root")
+        parts = [part for part in value.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            self.fail("the path of %s leaves the root: %r" % (what, value), "Set 'root' further up")
+        if not parts:
+            self.fail("the path of %s is the root itself" % what,
+                      "Set 'root' to the directory above, and name this one as the path")
+        if parts[0] == RESERVED:
+            self.fail("the path of %s begins with %s, which archives keep for themselves" % (what, RESERVED))
+        return "/".join(parts)
+
+    def account(self, told, key):
+        value = told[key]
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            self.fail("%r is a name or a numeric id, not %r" % (key, value))
+        return value if isinstance(value, int) else str(value)
+
+    def mode(self, told, key):
+        value = told[key]
+        if not isinstance(value, str) or not MODE.match(value):
+            self.fail("%r is not a mode: %r" % (key, value), "Write it in octal, in quotes: \"0640\"")
+        return int(value, 8)
+
+    def choice(self, told, key, choices):
+        value = told.get(key) if told.get(key) is not None else choices[0]
+        if value not in choices:
+            self.fail("%r is %r; it can be %s" % (key, value, ", ".join(choices)))
+        return str(value)
+
+    def seconds(self, told, key, default, what="the app"):
+        value = told.get(key) if told.get(key) is not None else default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+            self.fail("%r of %s is a number of seconds above 0, not %r" % (key, what, value))
+        return float(value)
+
+    def flag(self, told, key, default, what):
+        value = told.get(key) if told.get(key) is not None else default
+        if not isinstance(value, bool):
+            self.fail("%r of %s is true or false, not %r" % (key, what, value))
+        return value
+
+    def texts(self, value, what, least=0):
+        if not isinstance(value, (list, tuple)) or len(value) < least or \
+                not all(isinstance(item, str) and item and "\0" not in item for item in value):
+            self.fail("%s is a list of texts, not %r" % (what, value))
+        return [str(item) for item in value]
+
+    def sources(self, told):
+        if not isinstance(told, (list, tuple)) or not told:
+            self.fail("needs 'sources', a list with at least one", "Name each database and each directory of its state")
+        seen = set()
+        for number, item in enumerate(told, 1):
+            source = self.source(item, "source %d" % number)
+            if source.path in seen:
+                self.fail("two sources have the path %r" % source.path)
+            seen.add(source.path)
+            yield source
+
+    def source(self, told, what):
+        if not isinstance(told, dict) or told.get("type") not in SOURCE_KEYS:
+            self.fail("%s needs a 'type': %s" % (what, " or ".join(sorted(SOURCE_KEYS))))
+        kind = told["type"]
+        if isinstance(told.get("path"), str):
+            what = "%s (%s)" % (what, told["path"])
+        self.known(told, SOURCE_KEYS[kind], what)
+        path = self.relative(told, what)
+        required = self.flag(told, "required", True, what)
+        if kind == "files":
+            return FilesSource(path, required, self.texts(told.get("exclude") or [], "'exclude' of %s" % what))
+        return SqliteSource(path, required, [self.assertion(item, what) for item in told.get("assertions") or []],
+                            self.choice(told, "method", SNAPSHOT_METHODS),
+                            self.flag(told, "foreign_keys", False, what))
+
+    def assertion(self, told, what):
+        what = "an assertion of %s" % what
+        self.known(told, ASSERTION_KEYS, what)
+        for key in ("min", "max"):
+            if told.get(key) is not None and (isinstance(told[key], bool) or not isinstance(told[key], (int, float))):
+                self.fail("%r of %s is a number, not %r" % (key, what, told[key]))
+        if told.get("equals") is not None and not isinstance(told["equals"], (str, int, float)):
+            self.fail("'equals' of %s is a number or a text, not %r" % (what, told["equals"]))
+        return Assertion(self.text(told, "sql", what), told.get("min"), told.get("max"), told.get("equals"))
+
+    def service(self, told, key):
+        told = told[key]
+        self.known(told, SERVICE_KEYS, "'service'")
+        if (told.get("name") is None) == (told.get("stop") is None and told.get("start") is None):
+            self.fail("'service' needs either a 'name', or 'stop' and 'start'")
+        if told.get("name") is not None:
+            return {"name": self.text(told, "name", "'service'")}
+        return {step: self.texts(told.get(step), "%r of 'service'" % step, 1) for step in ("stop", "start")}
+
+    def health(self, told, key):
+        told = told[key]
+        self.known(told, HEALTH_KEYS, "'health'")
+        self.text(told, "url", "'health'")
+        for number in ("timeout", "delay"):
+            self.seconds(told, number, 5, "'health'")
+        return dict(told)
+
+    def destination_outside(self, app):
+        if app.destination is None:
+            return
+        for source in app.sources:
+            place = app.full_path(source)
+            if app.directory == place or app.directory.startswith(place + "/"):
+                self.fail("the destination %s lies inside the source %r, so each backup would hold the earlier ones"
+                          % (app.destination, source.path), "Choose a destination outside of it")

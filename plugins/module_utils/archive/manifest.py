@@ -1,0 +1,179 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The manifest: the small JSON that says what a backup is and how to check it.
+
+It is written in one way only, so a copy beside the archive that differs from that way by a single byte is refused.
+That copy also carries the archive's size and digest, and a digest of itself. The copy in the archive has neither.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+
+from ..system.errors import ArchiveError, SchemaTooNewError
+from .members import new_digest
+
+FORMAT = 1
+MOST = 16 * 1024 * 1024
+ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
+DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
+        "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
+        "warnings": list}
+SIDECAR_KEYS = {"archive": dict, "digest": str}
+
+
+class Manifest:
+    """What a backup is.
+
+    Attributes:
+        content: the dictionary as it stands in JSON; see docs/format.md for its keys.
+    """
+
+    def __init__(self, content):
+        self.content = content
+
+    @property
+    def id(self):
+        return self.content["id"]
+
+    @property
+    def app(self):
+        return self.content["app"]
+
+    @property
+    def created(self):
+        """An aware UTC datetime."""
+        return parse_time(self.content["created"])
+
+    @property
+    def sources(self):
+        return self.content["sources"]
+
+    @property
+    def bytes(self):
+        """Bytes of content that a restore writes."""
+        return self.content["members"]["bytes"]
+
+    @property
+    def archive(self):
+        """``{"name", "size", "digest"}`` of the archive, or None for the copy inside of it."""
+        return self.content.get("archive")
+
+    def beside(self, archive, verified):
+        """The copy that lies beside the archive."""
+        return Manifest(dict(self.content, archive=archive, verified=verified))
+
+    def to_bytes(self):
+        """The one way to write it, a digest of itself included where it is a copy beside an archive."""
+        content = {key: value for key, value in self.content.items() if key != "digest"}
+        if "archive" in content:
+            content["digest"] = _digest(content)
+        return _dump(content)
+
+    def same_backup(self, other):
+        """Whether the copy in an archive and the one beside it tell of one backup."""
+        ignored = ("archive", "verified", "digest", "duration", "warnings")
+        mine, theirs = ({key: value for key, value in told.content.items() if key not in ignored}
+                        for told in (self, other))
+        return mine == theirs
+
+
+def parse_manifest(data, beside):
+    """The Manifest in bytes; ``beside`` says whether it is the copy beside an archive.
+
+    Raises:
+        SchemaTooNewError: of a newer format.
+        ArchiveError: damaged, or not written by this engine.
+    """
+    try:
+        content = json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError):
+        raise ArchiveError("the manifest is no JSON, so it is damaged")
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
+        raise ArchiveError("the manifest has no format number")
+    if content["format"] > FORMAT:
+        raise SchemaTooNewError("the manifest has format %d, and this version reads up to format %d"
+                                % (content["format"], FORMAT), remedy="Upgrade the collection")
+    keys = dict(KEYS, **SIDECAR_KEYS) if beside else KEYS
+    for key, kind in keys.items():
+        if not isinstance(content.get(key), kind) or isinstance(content.get(key), bool):
+            raise ArchiveError("the manifest is damaged (%r is missing or of a wrong type)" % key)
+    manifest = Manifest(content)
+    if set(content) - set(keys) or not _as_written(manifest, data) or not _sound(content, beside):
+        raise ArchiveError("the manifest is damaged (it is not as it was written)")
+    return manifest
+
+
+def _as_written(manifest, data):
+    try:
+        return manifest.to_bytes() == data
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _sound(content, beside):
+    """Whether the values that others rely on have the shape they must have."""
+    named = ID.match(content["id"])
+    if not named or named.group(1) != content["app"] or content["format"] < 1:
+        return False
+    try:
+        if stamp(parse_time(content["created"])) != named.group(2):
+            return False
+    except ValueError:
+        return False
+    if not _counts(content["members"], ("count", "bytes")) or not _is_digest(content["members"].get("digest")):
+        return False
+    if not all(isinstance(source, dict) and isinstance(source.get("path"), str) and isinstance(source.get("type"), str)
+               and isinstance(source.get("present"), bool) for source in content["sources"]):
+        return False
+    archive = content.get("archive")
+    return not beside or (_counts(archive, ("size",)) and _is_digest(archive.get("digest"))
+                          and isinstance(archive.get("name"), str) and archive["name"].startswith(content["id"] + ".")
+                          and "/" not in archive["name"])
+
+
+def _counts(told, keys):
+    return all(type(told.get(key)) is int and told[key] >= 0 for key in keys)
+
+
+def _is_digest(value):
+    return isinstance(value, str) and bool(DIGEST.match(value))
+
+
+def _digest(content):
+    digest = new_digest()
+    digest.update(_dump(content))
+    return digest.hexdigest()
+
+
+def _dump(content):
+    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+
+
+def stamp(time):
+    """``YYYYMMDDTHHMMSSZ`` of an aware datetime (ISO 8601, basic format, UTC)."""
+    return time.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
+def format_time(time):
+    """RFC 3339 in UTC, to the second."""
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text):
+    """An aware datetime out of RFC 3339 text.
+
+    Raises:
+        ValueError: for anything else, a time without its offset too.
+    """
+    if text.endswith(("Z", "z")):
+        text = text[:-1] + "+00:00"
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without an offset from UTC: %r" % text)
+    return time

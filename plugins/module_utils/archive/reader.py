@@ -1,0 +1,331 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads an archive from its first byte to its last, in one pass, and says whether it is what its own list says it is.
+
+Nothing holds the list in memory: the reader writes down what it saw, and compares that with the archive's list as two
+streams. Archives of old shell recipes have no list; then what was seen is the list.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import tempfile
+import threading
+from itertools import zip_longest
+
+from ..system.errors import AppStateError, ArchiveError, SchemaTooNewError
+from . import tar
+from .manifest import MOST as MANIFEST_MOST, parse_manifest
+from .members import FILE, HARD_LINK, LINK, LIST_PATH, MANIFEST_PATH, Member, new_digest, parse_line, shown, \
+    stays_inside
+from .streams import open_plain
+
+# What one line of the list takes at the most: two paths in hexadecimal and the rest.
+LINE_MOST = 20000
+PROBLEMS_MOST = 1000
+
+
+class Contents:
+    """What was found in an archive.
+
+    Attributes:
+        manifest: the copy in the archive, or None where it is not one of ours.
+        lines: temporary file with a line for each member, at its beginning: the archive's own list where it has one.
+        count, bytes: members (ours not counted), and bytes of their content.
+        problems: list of ``{"member", "problem"}``; member is None where it is the archive as a whole.
+        digest: of the archive's file, where it was asked for.
+        marked: paths of the files whose content begins with the ``mark`` that was asked for.
+    """
+
+    def __init__(self):
+        self.marked = []
+        self.manifest = None
+        self.lines = None
+        self.count = 0
+        self.bytes = 0
+        self.problems = []
+        self.digest = None
+
+    def problem(self, member, text):
+        """Notes a problem; the first thousand are enough."""
+        if len(self.problems) < PROBLEMS_MOST:
+            self.problems.append({"member": None if member is None else shown(member), "problem": text})
+
+
+class FileDigest:
+    """The digest of an open file, worked out in a thread of its own while somebody else reads that file too."""
+
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
+        self._digest = new_digest()
+        self._error = None
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        offset = 0
+        try:
+            while not self._stop:
+                piece = os.pread(self._descriptor, tar.CHUNK, offset)
+                if not piece:
+                    return
+                self._digest.update(piece)
+                offset += len(piece)
+        except OSError as error:
+            self._error = error
+
+    def hexdigest(self):
+        """Waits for the end of the file; raises the OSError that reading it met."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._digest.hexdigest()
+
+    def abandon(self):
+        """Ends the thread where the digest is not wanted any more."""
+        self._stop = True
+        self._thread.join()
+
+
+def read_archive(descriptor, scratch, extractor=None, on_bytes=None, mark=None):
+    """Reads all of an open archive.
+
+    Args:
+        scratch: path of a directory for temporary files.
+        extractor: gets each member as it comes (see ``extract.Extractor``); without it contents are only digested.
+        mark: bytes; files that begin with them are named in ``Contents.marked``.
+
+    Returns:
+        Contents. Damage is listed in ``problems``; only what nobody can read on after (a cut, a broken header) ends
+        the reading, and is listed too.
+    """
+    contents = Contents()
+    file_digest = FileDigest(descriptor)
+    try:
+        stream = open_plain(descriptor)
+        try:
+            _Reading(contents, stream, scratch, extractor, on_bytes, mark).run()
+        finally:
+            stream.close()
+        contents.digest = file_digest.hexdigest()
+        return contents
+    finally:
+        file_digest.abandon()
+
+
+def read_single(descriptor, scratch, path, extractor=None):
+    """The Contents of a file that is no archive, but one member by itself, compressed or not: a bare database."""
+    contents = Contents()
+    stream = open_plain(descriptor)
+    try:
+        member = Member(path, FILE, mtime=os.fstat(descriptor).st_mtime_ns)
+        pieces = iter(lambda: stream.read(tar.CHUNK), b"")
+        member.digest, member.size = _digest_into(pieces, extractor.create(member) if extractor is not None else None)
+    finally:
+        stream.close()
+    contents.lines = tempfile.TemporaryFile(dir=scratch)
+    contents.lines.write(member.line())
+    contents.lines.seek(0)
+    contents.count, contents.bytes, contents.marked = 1, member.size, [path]
+    return contents
+
+
+def first_bytes(descriptor, count):
+    """The first plain bytes of a file, whatever compressed it."""
+    stream = open_plain(descriptor)
+    try:
+        return stream.read(count)
+    finally:
+        stream.close()
+
+
+class _Reading:
+    """One pass over one archive."""
+
+    def __init__(self, contents, stream, scratch, extractor, on_bytes, mark):
+        self._contents = contents
+        self._tar = tar.TarReader(stream)
+        self._seen = tempfile.TemporaryFile(dir=scratch)
+        self._declared = None
+        self._scratch = scratch
+        self._extractor = extractor
+        self._on_bytes = on_bytes or (lambda count: None)
+        self._mark = mark
+        self._list_digest = new_digest()
+        self._repeats = Repeats()
+
+    def run(self):
+        try:
+            self._take_all()
+        except (ArchiveError, SchemaTooNewError) as error:
+            if self._extractor is not None:
+                raise
+            self._contents.problem(error.path.encode() if error.path else None, error.message)
+        self._finish()
+
+    def _take_all(self):
+        try:
+            for member in self._tar:
+                self._take(member)
+        except (ValueError, LookupError, ArithmeticError, MemoryError, RecursionError) as error:
+            # Whatever a hostile header makes Python raise: an archive that cannot be read is a refused archive.
+            raise ArchiveError("the archive cannot be read (%s)" % error, path=self._tar.last)
+
+    def _take(self, member):
+        if self._contents.manifest is not None:
+            raise ArchiveError("a member stands after the manifest", path=member.path)
+        if member.path == LIST_PATH and member.type == FILE:
+            self._keep_list()
+        elif member.path == MANIFEST_PATH and member.type == FILE:
+            self._contents.manifest = parse_manifest(self._small_content(), beside=False)
+        elif member.path.split(b"/")[0] == b".appstate":
+            raise ArchiveError("a member has a name that archives keep for themselves", path=member.path)
+        elif self._declared is not None:
+            raise ArchiveError("a member stands after the list of members", path=member.path)
+        elif member.path:
+            self._take_plain(member)
+
+    def _take_plain(self, member):
+        self._repeats.add(member.path)
+        if member.type == LINK and not stays_inside(member.target, member.path.count(b"/")):
+            raise ArchiveError("a symbolic link leads out of the tree (to %s)" % shown(member.target), path=member.path)
+        if member.type == FILE:
+            self._take_file(member)
+        elif self._extractor is not None:
+            self._extractor.add(member)
+        if member.type == HARD_LINK:  # Only old archives have any; what was restored is a file of its own.
+            member.type, member.target = FILE, None
+        self._seen.write(member.line())
+        self._contents.count += 1
+        self._contents.bytes += member.size
+
+    def _take_file(self, member):
+        sink = self._extractor.create(member) if self._extractor is not None else None
+        member.digest, unused = _digest_into(self._marking(member), sink)
+        self._on_bytes(member.size)
+
+    def _marking(self, member):
+        for number, piece in enumerate(self._tar.content()):
+            if not number and self._mark is not None and piece.startswith(self._mark):
+                self._contents.marked.append(member.path)
+            yield piece
+
+    def _keep_list(self):
+        most = (self._contents.count + 1) * LINE_MOST
+        self._declared = tempfile.TemporaryFile(dir=self._scratch)
+        for piece in self._tar.content():
+            most -= len(piece)
+            if most < 0:
+                raise ArchiveError("the list of members is longer than the archive's members can make it")
+            self._list_digest.update(piece)
+            self._declared.write(piece)
+
+    def _small_content(self):
+        pieces, left = [], MANIFEST_MOST
+        for piece in self._tar.content():
+            left -= len(piece)
+            if left < 0:
+                raise ArchiveError("the manifest is larger than %d bytes" % MANIFEST_MOST)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _finish(self):
+        contents = self._contents
+        if self._repeats.found():
+            contents.problem(None, "two members have the same path")
+        self._seen.seek(0)
+        contents.lines = self._seen
+        if self._declared is None and contents.manifest is None:
+            return
+        if self._declared is None or contents.manifest is None:
+            contents.problem(None, "the list of members or the manifest is missing")
+            return
+        self._declared.seek(0)
+        _compare(contents, self._seen, self._declared)
+        told = contents.manifest.content["members"]
+        if (told["count"], told["bytes"], told["digest"]) != (contents.count, contents.bytes,
+                                                              self._list_digest.hexdigest()):
+            contents.problem(None, "the manifest does not fit the list of members")
+        self._declared.seek(0)
+        contents.lines = self._declared
+
+
+def _digest_into(pieces, sink):
+    """Digest and size of a content; each piece also goes to the sink, where there is one, which is then closed."""
+    digest, size = new_digest(), 0
+    try:
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            if sink is not None:
+                sink.write(piece)
+    finally:
+        if sink is not None:
+            sink.close()
+    return digest.hexdigest(), size
+
+
+class Repeats:
+    """Notices a path that comes twice, with eight bytes of memory for each path."""
+
+    def __init__(self):
+        self._hashes = array.array("Q")
+
+    def add(self, path):
+        self._hashes.append(hash(path) & 0xffffffffffffffff)
+
+    def found(self):
+        """Whether any path came twice (Python's keyed SipHash: a false alarm takes some 2**32 members)."""
+        ordered = sorted(self._hashes)
+        return any(one == other for one, other in zip(ordered, ordered[1:]))
+
+
+def _compare(contents, seen, declared):
+    """Notes each member in which the archive and its list differ."""
+    for saw, told in zip_longest(seen, declared):
+        if saw is None or told is None:
+            line = saw or told
+            contents.problem(_path_of(line), "is in the %s only" % ("archive" if told is None else "list of members"))
+            return
+        try:
+            ours, theirs = parse_line(saw), parse_line(told)
+        except ArchiveError as error:
+            contents.problem(None, error.message)
+            return
+        for trouble in _differences(ours, theirs):
+            contents.problem(ours.path, trouble)
+            if ours.path != theirs.path:
+                return
+
+
+def _differences(saw, told):
+    if saw.path != told.path:
+        yield "stands where the list of members has %s" % shown(told.path)
+    elif saw.type != told.type:
+        yield "is a %s, and the list says %s" % (saw.type, told.type)
+    elif saw.type == FILE and saw.size != told.size:
+        yield "has %d bytes, and the list says %d" % (saw.size, told.size)
+    elif saw.type == FILE and saw.digest != told.digest:
+        yield "has other content than was backed up (its digest differs)"
+    elif saw.type == LINK and saw.target != told.target:
+        yield "leads elsewhere than the list says"
+    elif saw.mode != told.mode:
+        yield "has another mode than the list says"
+
+
+def _path_of(line):
+    try:
+        return parse_line(line).path
+    except AppStateError:
+        return None
+
+
+def entries(lines):
+    """Yields the Members of a list, from its beginning."""
+    lines.seek(0)
+    for line in lines:
+        yield parse_line(line)

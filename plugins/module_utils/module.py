@@ -1,0 +1,52 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules share: argument specifications, the way from errors to ``fail_json``, and result values.
+
+The only part of ``module_utils`` that knows Ansible, beside the modules themselves.
+"""
+
+from __future__ import annotations
+
+from .app import parse_app
+from .system.errors import AppStateError, ConfigurationError
+from .system.machine import this_machine
+
+PLACES = {"state_directory": {"type": "path"}, "lock_directory": {"type": "path"}}
+APP = {"app": {"type": "dict", "required": True}}
+SELECTION = {"which": {"type": "str", "default": "latest"}, "before": {"type": "str"}, "archive": {"type": "path"}}
+
+
+def run(module, work):
+    """Calls ``work(module, params)`` and ends the module with the result it gives, or with the error it raises."""
+    try:
+        result = work(module, module.params)
+    except AppStateError as error:
+        module.fail_json(msg=str(error), exit_code=error.exit_code, error=error.to_dict())
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    for warning in result.get("warnings", []):
+        module.warn(warning)
+    # Said once, by Ansible's own list of warnings.
+    result.pop("warnings", None)
+    module.exit_json(**result)
+
+
+def machine_of(params):
+    """The Machine with the places that the task names."""
+    return this_machine(params.get("state_directory"), params.get("lock_directory"))
+
+
+def app_of(params, need_destination=True):
+    """The App of the task."""
+    return parse_app(params["app"], need_destination)
+
+
+def app_or_archive(params):
+    """``(App or None)`` of a task that takes either an app, or an archive's path, or both."""
+    if params.get("app") is not None:
+        return parse_app(params["app"], need_destination=params.get("archive") is None)
+    if params.get("archive") is None:
+        raise ConfigurationError("neither an app nor an archive is given", remedy="Give 'app', 'archive', or both")
+    return None

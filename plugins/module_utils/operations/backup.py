@@ -1,0 +1,209 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Takes one backup of an app: lock, snapshots, one streaming pass, a second look at the finished archive, publication.
+
+Nothing has its final name before the archive was read back and found to be what its sources were.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+
+from ..archive import streams
+from ..archive.manifest import FORMAT, Manifest, format_time, stamp
+from ..archive.reader import read_archive
+from ..archive.writer import ArchiveWriter
+from ..catalog import catalog
+from ..sources.sqlite import FALLBACK
+from ..sources.taking import Room, takers_of
+from ..system import files, scratch
+from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
+from ..system.locks import AppLock
+from .journal import refuse_unfinished
+
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+
+
+class Taken:
+    """What came of a run.
+
+    Attributes:
+        backup: the published Backup.
+        warnings: texts for the operator.
+        complete: False where something could not be read.
+    """
+
+    def __init__(self, backup, warnings, complete):
+        self.backup = backup
+        self.warnings = warnings
+        self.complete = complete
+
+
+def take_backup(app, machine, on_bytes=None):
+    """Takes, verifies and publishes a backup.
+
+    Args:
+        on_bytes: called with the number of bytes that went into, and then were verified in, the archive.
+
+    Returns:
+        Taken.
+
+    Raises:
+        AppStateError: no backup was made, and nothing is left of the attempt.
+    """
+    try:
+        with AppLock(machine.lock_directory, app.name):
+            refuse_unfinished(app, machine)
+            return _Run(app, machine, on_bytes).run()
+    except AppStateError as error:
+        raise error.about(app.name)
+    except OSError as error:
+        raise _explained(app, error)
+
+
+def check_backup(app, machine):
+    """What ``take_backup`` would refuse before it begins: nothing is written.
+
+    Returns:
+        The bytes that the sources have now, files in directories not counted.
+    """
+    room = Room(app, _open_root(app))
+    try:
+        refuse_unfinished(app, machine)
+        os.close(_open_destination(app))
+        found = [room.look_up(source) for source in app.sources]
+        streams.choose(app.compression)
+        return sum(entry.st_size for entry in found if entry is not None)
+    finally:
+        os.close(room.root)
+
+
+class _Run:
+    """One backup on its way."""
+
+    def __init__(self, app, machine, on_bytes):
+        self._app = app
+        self._machine = machine
+        self._on_bytes = on_bytes
+        self._begun = time.monotonic()
+
+    def run(self):
+        with ExitStack() as stack:
+            root = _open_root(self._app)
+            stack.callback(os.close, root)
+            directory = _open_own_directory(self._app)
+            stack.callback(os.close, directory)
+            catalog.reap_partials(directory, self._app.name)
+            scratch.reap([self._app.destination, FALLBACK], self._app.name)
+            self._created, self._id = _free_id(self._app, self._machine, directory)
+            self._room = Room(self._app, root)
+            kind = streams.choose(self._app.compression)
+            publication = stack.enter_context(catalog.Publication(directory, self._id, streams.ENDINGS[kind]))
+            self._write(kind, publication.descriptor)
+            digest = self._verify(publication.descriptor)
+            manifest = self._manifest.beside(
+                {"name": publication.archive_name, "size": os.fstat(publication.descriptor).st_size, "digest": digest},
+                {"level": "content", "at": format_time(self._machine.now())})
+            manifest.content["duration"] = self._seconds()
+            publication.publish(manifest)
+        backup = catalog.Backup(self._id, manifest, os.path.join(self._app.directory, publication.archive_name))
+        return Taken(backup, self._room.all_warnings(), not self._room.unreadable)
+
+    def _write(self, kind, descriptor):
+        takers = takers_of(self._room)
+        stream = None
+        try:
+            for taker in takers:
+                taker.prepare()
+            stream = streams.compressor(kind, descriptor)
+            with tempfile.TemporaryFile(dir=self._app.directory) as lines:
+                writer = ArchiveWriter(stream, lines, self._on_bytes)
+                for taker in takers:
+                    taker.write(writer)
+                for taker in takers:
+                    taker.finish()
+                writer.finish(lambda *totals: self._make_manifest(takers, *totals))
+            stream.close()
+        except BaseException:
+            if stream is not None:
+                stream.abort()
+            raise
+        finally:
+            for taker in takers:
+                taker.close()
+
+    def _make_manifest(self, takers, count, size, digest):
+        self._manifest = Manifest({
+            "format": FORMAT, "id": self._id, "app": self._app.name, "host": self._machine.hostname,
+            "created": format_time(self._created), "duration": self._seconds(), "kind": "full", "app_version": None,
+            "sources": [taker.record() for taker in takers],
+            "members": {"count": count, "bytes": size, "digest": digest},
+            "verified": None, "warnings": self._room.all_warnings()})
+        return self._manifest.to_bytes()
+
+    def _verify(self, descriptor):
+        """Reads the finished archive back; returns its digest.
+
+        Each member's digest was taken from the bytes that came from the source, and a database's bytes are those that
+        were examined. So an archive that gives these digests back holds what was examined.
+        """
+        contents = read_archive(descriptor, self._app.directory, on_bytes=self._on_bytes)
+        contents.lines.close()
+        if contents.manifest is None or contents.manifest.to_bytes() != self._manifest.to_bytes():
+            contents.problem(None, "the manifest in the archive is not the one that was written")
+        if contents.problems:
+            raise ArchiveError("the archive was written, but could not be read back: %s"
+                               % contents.problems[0]["problem"], path=self._app.directory,
+                               remedy="Check the disk of the destination")
+        return contents.digest
+
+    def _seconds(self):
+        return round(time.monotonic() - self._begun, 3)
+
+
+def _open_root(app):
+    try:
+        return files.open_directory(app.root)
+    except OSError as error:
+        raise SourceError("the app's root cannot be opened: %s" % error.strerror, app=app.name, path=app.root,
+                          remedy="Correct 'root', or create that directory")
+
+
+def _open_destination(app):
+    try:
+        return files.open_directory(app.destination)
+    except OSError as error:
+        raise SourceError("the destination cannot be opened: %s" % error.strerror, app=app.name, path=app.destination,
+                          remedy="Create that directory, or mount what belongs there")
+
+
+def _open_own_directory(app):
+    """A descriptor of ``<destination>/<app>``, made where it is missing; its parents are never made, since a missing
+    destination can be a disk that is not mounted."""
+    os.close(_open_destination(app))
+    return files.private_directory(app.directory)
+
+
+def _free_id(app, machine, directory):
+    """The time of this backup and its id, which no other has; ids tell seconds, so it may take one to get the next."""
+    for unused in range(50):
+        created = machine.now()
+        name = "%s-%s" % (app.name, stamp(created))
+        if catalog.is_free(directory, name):
+            return created, name
+        time.sleep(0.1)
+    raise AppStateError("there is a backup of this second already", path=os.path.join(app.directory, name),
+                        remedy="Look at the clock of this host")
+
+
+def _explained(app, error):
+    if error.errno in NO_SPACE:
+        return SpaceError("no space left for the backup", app=app.name, path=app.destination,
+                          remedy="Free some space at the destination")
+    where = error.filename if error.filename is not None else app.destination
+    return AppStateError("the backup failed: %s" % error.strerror, app=app.name, path=where)

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal of a restore: what has been done and what was about to be, so that a killed run can be ended.
+
+One JSON file for each app and root, replaced atomically before each step that changes live state. Its phases:
+
+``staging``  the new state is being extracted; live state is untouched
+``staged``  it is validated and waits; live state is untouched
+``swapping``  old state is being moved aside and new state into its place; ends by rolling back
+``restored``  the new state is live, the old one stands aside; waits for a commit or a rollback
+``rolling back``, ``committing``  each is only ever gone on with
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from ..system import files
+from ..system.errors import RestoreError
+
+FORMAT = 1
+MOST = 64 * 1024 * 1024
+STAGING, STAGED, SWAPPING, RESTORED = "staging", "staged", "swapping", "restored"
+ROLLING_BACK, COMMITTING = "rolling back", "committing"
+
+
+class Journal:
+    """The journal of one app's restore to one root; ``content`` is None while no restore is under way.
+
+    The content: ``phase``, ``app``, ``root``, ``backup`` (id), ``archive`` (path), ``digest`` (of the archive),
+    ``only``, ``staging`` (name of the staging directory below the root), ``targets`` (see ``swap``), ``made``
+    (directories that were made for it), ``warnings``.
+    """
+
+    def __init__(self, app, machine, root):
+        self._directory_path = machine.state_directory
+        self._name = _name(app, root)
+        self.content = self._read()
+
+    @property
+    def path(self):
+        return os.path.join(self._directory_path, self._name)
+
+    @property
+    def phase(self):
+        return None if self.content is None else self.content["phase"]
+
+    def _read(self):
+        try:
+            directory = files.open_directory(self._directory_path)
+        except FileNotFoundError:
+            return None
+        try:
+            content = json.loads(files.read_file(directory, self._name, MOST).decode("utf-8"))
+            if content["format"] > FORMAT:
+                raise RestoreError("the journal of a restore is of a newer version", path=self.path)
+            return content
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise RestoreError("the journal of a restore is damaged", path=self.path,
+                               remedy="Compare the app's files with their .before-restore-* copies, then remove it")
+        finally:
+            os.close(directory)
+
+    def write(self, **changes):
+        """Replaces the journal on disk; with what it says fsynced, the step it announces may begin."""
+        self.content = dict(self.content or {"format": FORMAT}, **changes)
+        directory = files.private_directory(self._directory_path)
+        try:
+            data = json.dumps(self.content, sort_keys=True, indent=1).encode("ascii") + b"\n"
+            files.write_atomically(directory, self._name, data)
+        finally:
+            os.close(directory)
+
+    def remove(self):
+        """The restore has ended."""
+        directory = files.private_directory(self._directory_path)
+        try:
+            files.remove_if_there(directory, self._name)
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        self.content = None
+
+
+def _name(app, root):
+    if root == app.root:
+        return "restore-%s.json" % app.name
+    return "restore-%s-%s.json" % (app.name, hashlib.sha256(files.as_bytes(root)).hexdigest()[:16])
+
+
+def refuse_unfinished(app, machine):
+    """Raises RestoreError where a killed restore left live state half old and half new."""
+    journal = Journal(app, machine, app.root)
+    if journal.phase in (SWAPPING, ROLLING_BACK):
+        raise RestoreError("a restore of this app was cut off in the middle", app=app.name, path=journal.path,
+                           remedy="End it with appstate.backup.backup_restore and 'state: rolled_back'")

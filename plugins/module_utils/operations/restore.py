@@ -1,0 +1,393 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore as one transaction: stage and validate, move aside and swap, then commit or roll back.
+
+The four functions are the four states that an operator can ask for. Each of them first ends what a killed run left.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import nullcontext
+
+from ..archive.manifest import stamp
+from ..sources.sqlite import sidecars_of
+from ..system import files
+from ..system.accounts import Ownership
+from ..system.errors import AppStateError, BusyError, RestoreError, SourceError
+from ..system.holders import find_holders
+from ..system.locks import AppLock
+from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPING, Journal
+from .selection import select
+from .staging import Staging, check_movable, predicted_plan
+from .swap import Swap, name_asides, plan_targets
+
+# A process that was told to stop may take a moment to close its files.
+HOLDERS_GRACE = 5.0
+NONE = "none"
+
+
+class Request:
+    """What is to be restored, and where to.
+
+    Attributes:
+        which, before, archive: as ``selection.select`` takes them.
+        only: relative paths, or empty for all.
+        root: absolute; the app's own root, or another one.
+        force: goes on although an earlier restore waits for a commit; what that one set aside stays where it is.
+    """
+
+    def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False):
+        self.which = which
+        self.before = before
+        self.archive = archive
+        self.only = list(only)
+        self.root = target_root or app.root
+        self.force = force
+
+
+class Outcome:
+    """What a restore did.
+
+    Attributes:
+        state: ``staged``, ``restored``, ``committed``, ``rolled_back`` or ``none``.
+        changed: whether anything below the root was changed.
+        content: the journal's content, or None where there was no restore.
+        ended: what a killed run had left and this call ended, or None.
+    """
+
+    def __init__(self, state, changed, content=None, ended=None):
+        self.state = state
+        self.changed = changed
+        self.content = content or {}
+        self.ended = ended
+
+    def to_dict(self):
+        """The outcome as results show it; all paths are absolute."""
+        root = self.content.get("root", "")
+        targets = self.content.get("targets", [])
+        asides = [each["aside"] for target in targets for each in [target] + target["sidecars"] if each["aside"]]
+        return {"state": self.state, "root": root or None, "backup": self.content.get("told"),
+                "restored": [os.path.join(root, target["path"]) for target in targets if target["new"]],
+                "absent": [os.path.join(root, target["path"]) for target in targets if not target["new"]],
+                "moved_aside": [os.path.join(root, aside) for aside in asides],
+                "warnings": self.content.get("warnings", []) + ([self.ended] if self.ended else [])}
+
+
+    def diff(self):
+        """The paths that are replaced, before and after, as Ansible shows a difference."""
+        root = self.content.get("root", "")
+        before, after = [], []
+        for target in self.content.get("targets", []):
+            place = os.path.join(root, target["path"])
+            before.append("%s: %s" % (place, "as it is" if target["aside"] else "nothing"))
+            after.append("%s: %s" % (place, self.content.get("backup") if target["new"] else "nothing"))
+        return {"before": "".join(line + "\n" for line in before), "after": "".join(line + "\n" for line in after)}
+
+
+class Restore:
+    """One app's restore to one root; use ``stage``, ``restore``, ``commit`` and ``roll_back``."""
+
+    def __init__(self, app, machine, request, on_bytes=None):
+        self._app = app
+        self._machine = machine
+        self._request = request
+        self._on_bytes = on_bytes
+        self._ended = None
+
+    def validate(self):
+        """Stages, validates, and removes the staging again; live state and an earlier restore stay as they are."""
+        return self._locked(self._validate)
+
+    def predict(self, state, validate_only):
+        """What one of the others would do: the archive is read in full, and nothing is written."""
+        return self._locked(lambda: self._predict(state, validate_only), dry_run=True)
+
+    def stage(self):
+        """Leaves validated new state in staging; the application may still run."""
+        return self._locked(self._stage)
+
+    def restore(self):
+        """Swaps; what is staged for the same backup already is used."""
+        return self._locked(self._restore)
+
+    def commit(self):
+        """Deletes what was set aside."""
+        return self._locked(self._commit)
+
+    def roll_back(self):
+        """Puts back what was set aside, and discards what is staged."""
+        return self._locked(self._roll_back)
+
+    def _locked(self, step, dry_run=False):
+        try:
+            self._ownership = Ownership(self._app.owner, self._app.group, self._app.file_mode,
+                                        self._app.directory_mode)
+            with nullcontext() if dry_run else AppLock(self._machine.lock_directory, self._app.name):
+                self._journal = Journal(self._app, self._machine, self._request.root)
+                return self._with_root(step, dry_run)
+        except AppStateError as error:
+            raise error.about(self._app.name)
+        except OSError as error:
+            raise RestoreError("the restore failed: %s" % error.strerror, app=self._app.name,
+                               path=error.filename or self._request.root)
+
+    def _with_root(self, step, dry_run):
+        try:
+            self._root = files.open_directory(self._request.root)
+        except FileNotFoundError:
+            self._root = None
+        except OSError as error:
+            raise SourceError("the root cannot be opened: %s" % error.strerror, path=self._request.root)
+        try:
+            if not dry_run:
+                self._end_unfinished()
+            return step()
+        finally:
+            if self._root is not None:
+                os.close(self._root)
+
+    def _end_unfinished(self):
+        """What a killed run left behind is undone, or gone on with, before anything else."""
+        phase = self._journal.phase
+        if phase == STAGING:
+            self._discard()
+            self._ended = "an earlier restore was cut off while it was extracting; what it had extracted was removed"
+        elif phase in (SWAPPING, ROLLING_BACK):
+            self._undo()
+            self._ended = "an earlier restore was cut off in the middle; the state before it was put back"
+        elif phase == COMMITTING:
+            self._forget()
+            self._ended = "an earlier commit was cut off; it has been completed"
+
+    def _predict(self, state, validate_only):
+        phase, content = self._journal.phase, self._journal.content
+        if state == "committed":
+            return Outcome("committed" if phase == RESTORED else NONE, phase in (RESTORED, COMMITTING), content)
+        if state == "rolled_back":
+            return Outcome("rolled_back" if phase else NONE, phase is not None, content)
+        with self._select() as selected:
+            content = self._new_content(selected)
+            if phase == RESTORED and not self._request.force and not validate_only:
+                return self._already_restored(content)
+            plan = predicted_plan(self._app, selected, self._request.only)
+            content["targets"] = plan_targets(plan)
+            content["warnings"] = plan.warnings
+            if self._root is not None:
+                for target in content["targets"]:
+                    check_movable(self._root, self._request.root, target["path"])
+                content["targets"] = name_asides(self._root, content["targets"], stamp(self._machine.now()))
+        return Outcome(NONE if validate_only else state, not validate_only, content)
+
+    def _validate(self):
+        if self._journal.phase is not None and self._journal.phase != STAGED:
+            return self._beside_pending()
+        self._stage()
+        content = dict(self._journal.content)
+        self._discard()
+        return Outcome(NONE, False, content, self._ended)
+
+    def _beside_pending(self):
+        """Validates while another restore waits for its commit: that one's journal is not touched."""
+        selected = self._select()
+        with selected:
+            content = self._new_content(selected)
+            self._need_root(content)
+            staging = self._staging(content)
+            try:
+                self._fill(staging, selected, content)
+            finally:
+                staging.discard()
+                if content["made_root"]:
+                    self._remove_root()
+        return Outcome(NONE, False, content, self._ended)
+
+    def _stage(self):
+        selected = self._select()
+        with selected:
+            content = self._new_content(selected)
+            phase = self._journal.phase
+            if phase == RESTORED and not self._request.force:
+                return self._already_restored(content)
+            if phase == STAGED:
+                if self._same(content):
+                    return Outcome("staged", False, self._journal.content, self._ended)
+                self._discard()
+            self._need_root(content)
+            self._journal.write(phase=STAGING, **content)
+            staging = self._staging(content)
+            try:
+                self._fill(staging, selected, content)
+            except BaseException:
+                self._discard()
+                raise
+        self._journal.write(phase=STAGED, **content)
+        return Outcome("staged", True, self._journal.content, self._ended)
+
+    def _fill(self, staging, selected, content):
+        plan = staging.fill(selected, self._request.only, self._ownership, self._on_bytes)
+        made = ["%s did not exist and was made" % self._request.root] if content["made_root"] else []
+        content["warnings"] = made + staging.warnings + ["%s is no user or group of this host; its number is kept" % name
+                                                  for name in sorted(self._ownership.unknown)]
+        content["databases"] = [target.path for target in plan.targets if target.type == "sqlite"]
+        content["targets"] = plan_targets(plan)
+
+    def _already_restored(self, content):
+        if self._same(content):
+            return Outcome("restored", False, self._journal.content, self._ended)
+        raise RestoreError("an earlier restore (of %s) is neither committed nor rolled back"
+                           % self._journal.content["backup"], path=self._request.root,
+                           remedy="Commit it or roll it back first; with force its old state stays aside: %s"
+                                  % ", ".join(Swap(self._root, self._journal.content, self._ownership).asides()))
+
+    def _same(self, content):
+        return all(self._journal.content[key] == content[key] for key in ("backup", "archive", "only", "size"))
+
+    def _restore(self):
+        if self._journal.phase == RESTORED and not self._request.force:
+            with self._select() as selected:
+                return self._already_restored(self._new_content(selected))
+        if self._journal.phase != STAGED:
+            self._stage()
+        else:
+            self._stage_if_other()
+        self._refuse_held()
+        self._swap()
+        return Outcome("restored", True, self._journal.content, self._ended)
+
+    def _stage_if_other(self):
+        """Uses what waits in staging where it is what was asked for."""
+        with self._select() as selected:
+            if self._same(self._new_content(selected)):
+                return
+        self._stage()
+
+    def _swap(self):
+        # Old state may have changed since it was staged, so the names it gets are worked out again.
+        for target in self._journal.content["targets"]:
+            check_movable(self._root, self._request.root, target["path"])
+        targets = name_asides(self._root, self._journal.content["targets"], stamp(self._machine.now()))
+        self._journal.write(phase=SWAPPING, targets=targets)
+        swap = Swap(self._root, self._journal.content, self._ownership)
+        try:
+            swap.forward(self._note_made)
+        except BaseException:
+            self._undo()
+            raise
+        self._journal.write(phase=RESTORED)
+        self._staging(self._journal.content).discard()
+
+    def _note_made(self, made):
+        if made:
+            self._journal.write(made=self._journal.content["made"] + [os.fsdecode(path) for path in made])
+
+    def _commit(self):
+        if self._journal.phase != RESTORED:
+            return Outcome(NONE, False, self._journal.content, self._ended)
+        content = dict(self._journal.content)
+        self._forget()
+        return Outcome("committed", True, content, self._ended)
+
+    def _roll_back(self):
+        phase = self._journal.phase
+        if phase is None:
+            # What a killed run left may just have been undone: that is what was asked for.
+            return Outcome("rolled_back" if self._ended else NONE, bool(self._ended), None, self._ended)
+        content = dict(self._journal.content)
+        if phase == STAGED:
+            self._discard()
+            return Outcome("rolled_back", True, dict(content, targets=[]), self._ended)
+        self._refuse_held()
+        self._undo()
+        return Outcome("rolled_back", True, content, self._ended)
+
+    def _forget(self):
+        self._journal.write(phase=COMMITTING)
+        Swap(self._root, self._journal.content, self._ownership).forget()
+        self._discard()
+
+    def _undo(self):
+        self._journal.write(phase=ROLLING_BACK)
+        Swap(self._root, self._journal.content, self._ownership).back()
+        for path in reversed(self._journal.content["made"]):
+            files.remove_if_empty(self._root, path)
+        self._discard()
+
+    def _discard(self):
+        """Removes the staging directory, and a root that was made for this restore and is empty; the journal last."""
+        content = self._journal.content
+        if self._root is not None:
+            self._staging(content).discard()
+        if content["made_root"]:
+            self._remove_root()
+        self._journal.remove()
+
+    def _remove_root(self):
+        above = files.open_directory(os.path.dirname(self._request.root))
+        try:
+            files.remove_if_empty(above, os.path.basename(self._request.root))
+        finally:
+            os.close(above)
+
+    def _select(self):
+        request = self._request
+        return select(self._app, request.which, request.before, request.archive)
+
+    def _staging(self, content):
+        return Staging(self._app, self._root, self._request.root, content["staging"])
+
+    def _new_content(self, selected):
+        """The journal's content for a restore that begins."""
+        now = self._machine.now()
+        return {"app": self._app.name, "root": self._request.root, "backup": selected.id, "archive": selected.path,
+                "size": os.fstat(selected.descriptor).st_size, "only": self._request.only,
+                "staging": ".appstate-%s.restore-%s" % (self._app.name, secrets.token_hex(8)),
+                "databases": [], "targets": [], "made": [], "made_root": False, "warnings": [], "told": selected.to_dict(now)}
+
+    def _need_root(self, content):
+        """The root itself is made on a fresh host; what is above it has to be there."""
+        if self._root is not None:
+            return
+        path = self._request.root
+        try:
+            parent = files.open_directory(os.path.dirname(path))
+        except OSError as error:
+            raise SourceError("the directory above the root cannot be opened: %s" % error.strerror, path=path,
+                              remedy="Create it first")
+        try:
+            name = os.path.basename(path)
+            os.mkdir(name, 0o700, dir_fd=parent)
+            self._root = os.open(name, files.DIRECTORY, dir_fd=parent)
+            uid, gid = self._ownership.ids()
+            files.give(self._root, uid, gid, self._ownership.mode(0o755, True))
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+        content["made_root"] = True
+
+    def _refuse_held(self):
+        """A database that is pulled away under a process lives on in it: its next writes would be lost."""
+        until = time.monotonic() + HOLDERS_GRACE
+        while True:
+            holders = find_holders(self._live_places())
+            if not holders:
+                return
+            if time.monotonic() > until:
+                raise BusyError("%s still holds it open" % ", ".join(str(holder) for holder in holders[:3]),
+                                path=holders[0].path, remedy="Stop that process, then restore again; live state is "
+                                                             "untouched")
+            time.sleep(0.2)
+
+    def _live_places(self):
+        """Device and inode of each live database and its sidecars."""
+        places = {}
+        for database in self._journal.content["databases"]:
+            for path in [database] + sidecars_of(database):
+                found = files.lookup(self._root, path)
+                if found is not None:
+                    places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
+        return places

@@ -1,0 +1,220 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The first half of a restore: the new state, extracted on the target's own file system and proven there.
+
+Below the root stands one directory that only we can enter. In it ``tree`` holds what will be swapped in, and
+``databases/<number>`` each database by itself while a child that is nobody examines it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..archive.extract import RESERVE, Extractor
+from ..sources.sqlite import check_copy, sidecars_of
+from ..sqlite.examine import fold_sidecars
+from ..sqlite.sandbox import give_to_sandbox
+from ..system import files
+from ..system.errors import AppStateError, ArchiveError, DatabaseError, RestoreError, SpaceError
+from ..system.trees import remove_tree, sync_tree
+from .plan import plan_of_contents, plan_of_manifest
+
+TREE = b"tree"
+DATABASES = b"databases"
+COPY = "database.db"
+
+
+class Staging:
+    """The staging directory of one restore; ``name`` is that of the directory below the root."""
+
+    def __init__(self, app, root, root_path, name):
+        self._app = app
+        self._root = root
+        self.path = os.path.join(root_path, name)
+        self._root_path = root_path
+        self._name = files.as_bytes(name)
+        self.warnings = []
+
+    def fill(self, selected, only, ownership, on_bytes=None):
+        """Extracts and validates; returns the Plan.
+
+        Raises:
+            AppStateError: why the archive cannot be restored. The caller discards the staging directory.
+        """
+        self._make()
+        try:
+            plan = self._plan(selected, only)
+            self._need_space(selected)
+            self._extract(selected, plan, ownership, on_bytes)
+            self._check_targets(plan)
+            sync_tree(self._top)
+            return plan
+        finally:
+            os.close(self._top)
+
+    def discard(self):
+        """Removes it, with whatever is in it."""
+        remove_tree(self._root, self._name)
+
+    def _make(self):
+        os.mkdir(self._name, 0o700, dir_fd=self._root)
+        self._top = os.open(self._name, files.DIRECTORY, dir_fd=self._root)
+        # By its descriptor: whoever owns the root could put a link in the place of the directory's name.
+        self._own_path = files.by_descriptor(self._top)
+        for name in (TREE, DATABASES):
+            os.mkdir(name, 0o700, dir_fd=self._top)
+
+    def _plan(self, selected, only):
+        if selected.manifest is not None:
+            plan = plan_of_manifest(self._app, selected.manifest)
+        else:
+            plan = self._plan_of_unknown(selected)
+        self.warnings.extend(plan.warnings)
+        return plan.narrowed(only, self._app.name)
+
+    def _plan_of_unknown(self, selected):
+        contents = selected.read(self._own_path)
+        try:
+            refuse_damaged(contents, selected.path)
+            if contents.manifest is None:
+                self._need(contents.bytes)
+                return plan_of_contents(self._app, contents)
+            if contents.manifest.app != self._app.name:
+                self.warnings.append("the archive is a backup of the app %s" % contents.manifest.app)
+            self.warnings.append("the archive has no manifest beside it, so damage in its padding goes unseen")
+            self._need(contents.bytes)
+            return plan_of_manifest(self._app, contents.manifest)
+        finally:
+            contents.lines.close()
+
+    def _need_space(self, selected):
+        if selected.manifest is not None:
+            self._need(selected.manifest.bytes)
+
+    def _need(self, size):
+        files.need_space(self._top, size + RESERVE, self.path, "staging the restore")
+
+    def _extract(self, selected, plan, ownership, on_bytes):
+        databases = plan.databases()
+        extractor = Extractor(self._top, self.path, lambda member: _staged(plan, databases, member))
+        try:
+            contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
+            refuse_damaged(contents, selected.path)
+            for number, target in enumerate(databases):
+                self._check_database(number, target)
+            extractor.finish(contents.lines, ownership)
+            for number, target in enumerate(databases):
+                self._move_into_tree(number, target)
+        except OSError as error:
+            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+                raise SpaceError("no space left for staging the restore", path=self.path,
+                                 remedy="Free some space there")
+            raise
+        finally:
+            extractor.close()
+        contents.lines.close()
+
+    def _check_database(self, number, target):
+        relative = b"%s/%d" % (DATABASES, number)
+        if files.lookup(self._top, relative + b"/" + COPY.encode()) is None:
+            raise ArchiveError("the archive has no %s" % target.path, app=self._app.name)
+        directory = files.open_beneath(self._top, relative, files.DIRECTORY)
+        try:
+            troubles = check_extracted(directory, self._app.source_at(target.path), target.recorded)
+        finally:
+            os.close(directory)
+        if troubles:
+            raise DatabaseError("the backup's database is not good: %s" % "; ".join(troubles), app=self._app.name,
+                                path=target.path, remedy="Live state is untouched; choose another backup")
+
+    def _move_into_tree(self, number, target):
+        """Out of its own directory; what SQLite may have left beside it stays behind and goes with the staging."""
+        place = TREE + b"/" + files.as_bytes(target.path)
+        files.make_parents(self._top, place, 0o700)
+        parent, name = files.open_parent(self._top, place)
+        try:
+            source = files.open_beneath(self._top, b"%s/%d" % (DATABASES, number), files.DIRECTORY)
+            try:
+                os.rename(COPY, name, src_dir_fd=source, dst_dir_fd=parent)
+            finally:
+                os.close(source)
+        finally:
+            os.close(parent)
+
+    def _check_targets(self, plan):
+        """Whether each target can be moved aside and replaced by a rename: it is no mount point, nor below one."""
+        for target in plan.targets:
+            if target.present and files.lookup(self._top, TREE + b"/" + files.as_bytes(target.path)) is None:
+                raise ArchiveError("the archive has no %s" % target.path, app=self._app.name)
+            check_movable(self._root, self._root_path, target.path)
+
+
+def predicted_plan(app, selected, only):
+    """The Plan that a restore of an archive would follow: it is read in full, and nothing is extracted."""
+    contents = selected.read(None)
+    try:
+        refuse_damaged(contents, selected.path)
+        manifest = selected.manifest or contents.manifest
+        plan = plan_of_contents(app, contents) if manifest is None else plan_of_manifest(app, manifest)
+        return plan.narrowed(only, app.name)
+    finally:
+        contents.lines.close()
+
+
+def check_extracted(directory, source=None, recorded=None):
+    """What is wrong with the database COPY in an open private directory, as texts; sidecars of a cold copy, which are
+    beside it, are folded into it first."""
+    path = files.by_descriptor(directory)
+    if any(files.exists_at(directory, name) for name in sidecars_of(COPY)):
+        give_to_sandbox(path, COPY)
+        try:
+            fold_sidecars(path, COPY)
+        except AppStateError as error:
+            return [error.message]
+    return check_copy(path, COPY, source, recorded)
+
+
+def check_movable(root, root_path, path):
+    """Raises RestoreError where what lies at a path cannot be renamed within the root's file system."""
+    device = os.fstat(root).st_dev
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        relative = "/".join(parts[:depth])
+        shown = os.path.join(root_path, relative)
+        try:
+            found = files.lookup(root, relative)
+        except OSError as error:
+            raise RestoreError("cannot be reached: %s" % error.strerror, path=shown,
+                               remedy="No part of a target's path may be a symbolic link")
+        if found is None:
+            return
+        if found.st_dev != device:
+            raise RestoreError("is on another file system than the app's root, so it cannot be swapped in one step",
+                               path=shown, remedy="Describe it as an app of its own, with that place as its root")
+        if depth < len(parts) and not stat.S_ISDIR(found.st_mode):
+            raise RestoreError("is no directory", path=shown)
+
+
+def refuse_damaged(contents, path):
+    """Raises ArchiveError where reading an archive found problems."""
+    if contents.problems:
+        first = contents.problems[0]
+        more = len(contents.problems) - 1
+        raise ArchiveError("the archive is damaged: %s%s%s" % (
+            first["member"] + " " if first["member"] else "", first["problem"],
+            " (and %d more)" % more if more else ""), path=path, remedy="Live state is untouched; choose another one")
+
+
+def _staged(plan, databases, member_path):
+    """Where a member is staged, or None."""
+    place = plan.place(member_path)
+    if place is None:
+        return None
+    for number, target in enumerate(databases):
+        for name, copy in zip([target.path] + target.sidecars, [COPY] + sidecars_of(COPY)):
+            if place == files.as_bytes(name):
+                return b"%s/%d/%s" % (DATABASES, number, copy.encode())
+    return TREE + b"/" + place

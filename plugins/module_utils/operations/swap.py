@@ -1,0 +1,159 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The second half of a restore: old state aside, new state into its place, and the way back.
+
+All of it is renames within one file system. What has happened can be read off the disk at any moment: a target whose
+aside copy exists has been moved; one whose staged copy is gone has been replaced. So each step can be gone on with, or
+undone, after a kill.
+
+A swap's targets are dictionaries, since they stand in the journal: ``path``, ``new`` (whether the backup has it),
+``aside`` (name its old state gets, or None where there was none), ``sidecars`` (``path`` and ``aside`` likewise).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..system import files
+from ..system.errors import RestoreError
+from ..system.trees import remove_tree
+from .staging import TREE
+
+ASIDE = ".before-restore-"
+UNDO = b"undo"
+
+
+def plan_targets(plan):
+    """The targets of a swap for a plan; ``name_asides`` completes them."""
+    return [{"path": target.path, "new": target.present, "aside": None,
+             "sidecars": [{"path": path, "aside": None} for path in target.sidecars]} for target in plan.outermost()]
+
+
+def name_asides(root, targets, stamp):
+    """The same targets, with a name for the old state of each path that has any now."""
+    return [dict(target, aside=_aside(root, target["path"], stamp),
+                 sidecars=[dict(sidecar, aside=_aside(root, sidecar["path"], stamp)) for sidecar in target["sidecars"]])
+            for target in targets]
+
+
+def _aside(root, path, stamp):
+    if files.lookup(root, path) is None:
+        return None
+    aside = path + ASIDE + stamp
+    if files.lookup(root, aside) is not None:
+        raise RestoreError("is there already, so old state cannot be moved there", path=aside,
+                           remedy="Wait a second, or remove it where it is not needed")
+    return aside
+
+
+class Swap:
+    """Carries out, undoes or completes the swap that a journal's content describes."""
+
+    def __init__(self, root, content, ownership):
+        self._root = root
+        self._targets = content["targets"]
+        self._staging = files.as_bytes(content["staging"])
+        self._ownership = ownership
+
+    def forward(self, on_made):
+        """Old state aside and new state in; ``on_made`` is told of each directory that had to be made."""
+        for target in self._targets:
+            for sidecar in target["sidecars"]:
+                if sidecar["aside"]:
+                    self._rename(sidecar["path"], sidecar["aside"])
+            if target["aside"]:
+                self._rename(target["path"], target["aside"])
+            if target["new"]:
+                on_made(self._make_parents(target["path"]))
+                self._rename(self._staged(target), target["path"])
+
+    def _make_parents(self, path):
+        """Directories that are missing above a target belong to whom the app states, or to whom the root does."""
+        found = os.fstat(self._root)
+        uid, gid = self._ownership.ids(uid=found.st_uid, gid=found.st_gid)
+        return files.make_parents(self._root, path, self._ownership.mode(0o755, True), uid, gid)
+
+    def back(self):
+        """Puts everything where it was before ``forward`` began, to the byte; does no harm when done twice."""
+        for number, target in reversed(list(enumerate(self._targets))):
+            swapped = self._swapped(target)
+            for place, sidecar in enumerate(target["sidecars"]):
+                if not swapped and not sidecar["aside"]:
+                    continue
+                self._put_back(sidecar, b"%d-%d" % (number, place), swapped)
+            if swapped:
+                self._set_apart(target["path"], b"%d" % number)
+            if target["aside"] and self._exists(target["aside"]):
+                self._rename(target["aside"], target["path"])
+
+    def _put_back(self, sidecar, name, swapped):
+        waits = bool(sidecar["aside"]) and self._exists(sidecar["aside"])
+        if waits or (swapped and not sidecar["aside"]):
+            self._set_apart(sidecar["path"], name)
+        if waits:
+            self._rename(sidecar["aside"], sidecar["path"])
+
+    def _swapped(self, target):
+        """Whether the live path holds new state: the old one stands aside, or there was none and the new one has
+        left the staging directory."""
+        if target["aside"]:
+            return self._exists(target["aside"])
+        return target["new"] and not self._exists(self._staged(target))
+
+    def forget(self):
+        """Deletes what stands aside."""
+        for target in self._targets:
+            for each in [target] + target["sidecars"]:
+                if each["aside"]:
+                    self._delete(each["aside"])
+
+    def asides(self):
+        """Relative paths of the old state that stands aside."""
+        return [each["aside"] for target in self._targets for each in [target] + target["sidecars"] if each["aside"]]
+
+    def _staged(self, target):
+        return self._staging + b"/" + TREE + b"/" + files.as_bytes(target["path"])
+
+    def _exists(self, path):
+        return files.lookup(self._root, path) is not None
+
+    def _set_apart(self, path, name):
+        """New state that is given up goes back below the staging directory, which is discarded afterwards."""
+        if not self._exists(path):
+            return
+        for directory in (self._staging, self._staging + b"/" + UNDO):
+            if not self._exists(directory):
+                parent, own = files.open_parent(self._root, directory)
+                os.mkdir(own, 0o700, dir_fd=parent)
+                os.close(parent)
+        self._rename(path, self._staging + b"/" + UNDO + b"/" + name)
+
+    def _rename(self, old, new):
+        """rename(2) that never replaces anything, with both directories on disk when it returns."""
+        if self._exists(new):
+            raise RestoreError("is there already, so nothing was moved there", path=new,
+                               remedy="Something still writes to the application's files; stop it, and roll back")
+        old_parent, old_name = files.open_parent(self._root, old)
+        try:
+            new_parent, new_name = files.open_parent(self._root, new)
+            try:
+                os.rename(old_name, new_name, src_dir_fd=old_parent, dst_dir_fd=new_parent)
+                os.fsync(new_parent)
+                os.fsync(old_parent)
+            finally:
+                os.close(new_parent)
+        finally:
+            os.close(old_parent)
+
+    def _delete(self, path):
+        try:
+            parent, name = files.open_parent(self._root, path)
+        except FileNotFoundError:
+            return
+        try:
+            remove_tree(parent, name)
+            os.fsync(parent)
+        finally:
+            os.close(parent)

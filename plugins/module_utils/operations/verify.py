@@ -1,0 +1,139 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Says what is wrong with a backup, member by member, without touching live state.
+
+Levels, each with all of the ones before: ``presence`` (manifest and archive are there and fit), ``checksum`` (every
+byte of the archive is what was written), ``content`` (its databases are sound and what they were).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from ..archive.extract import Extractor
+from ..archive.reader import first_bytes
+from ..sources.sqlite import FALLBACK, sidecars_of
+from ..system import files
+from ..system.errors import AppStateError, ArchiveError, printable
+from ..system.scratch import Scratch, reap
+from .selection import DATABASE
+from .staging import COPY, check_extracted
+
+LEVELS = ("presence", "checksum", "content")
+# Databases of one archive that are examined; more are not what an application's state is made of.
+MOST_DATABASES = 1000
+
+
+class Verification:
+    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``), and the number of members."""
+
+    def __init__(self, level, problems, members=None):
+        self.level = level
+        self.problems = problems
+        self.members = members
+
+    @property
+    def ok(self):
+        return not self.problems
+
+
+def verify(selected, level, app=None):
+    """Verifies an entered Selected.
+
+    Args:
+        app: where it is given, the assertions of its sources are asked too.
+
+    Raises:
+        AppStateError: it cannot be verified at all (no room, a program missing); what is wrong with the backup itself
+            is in the result.
+    """
+    if level == "presence":
+        return Verification(level, [] if selected.backup is not None or _is_archive(selected) else
+                            [{"member": None, "problem": "is neither an archive nor a database"}])
+    with ExitStack() as stack:
+        parents = [os.path.dirname(selected.path), FALLBACK]
+        reap(parents, "verify")
+        scratch = stack.enter_context(Scratch(parents, "verify"))
+        scratch.seal()
+        return _Verifying(selected, app, scratch).run(level)
+
+
+class _Verifying:
+    """One verification in a private place."""
+
+    def __init__(self, selected, app, scratch):
+        self._selected = selected
+        self._app = app
+        self._scratch = scratch
+
+    def run(self, level):
+        known = self._databases_of_manifest()
+        extractor = self._extractor(known) if level == "content" and known is not None else None
+        contents = self._read(extractor)
+        problems = list(contents.problems)
+        if not problems and contents.count == 0 and contents.manifest is None:
+            problems.append({"member": None, "problem": "the archive is empty"})
+        if level == "content" and not problems:
+            if known is None:
+                known = {path: None for path in contents.marked[:MOST_DATABASES]}
+                self._read(self._extractor(known))
+            problems.extend(self._check(known))
+        return Verification(level, problems, contents.count)
+
+    def _read(self, extractor):
+        try:
+            contents = self._selected.read(self._scratch.path, extractor)
+        except ArchiveError as error:
+            if extractor is None:
+                raise
+            # Read again without extracting: then what is wrong is listed instead of ending the reading.
+            contents = self._selected.read(self._scratch.path)
+            if not contents.problems:
+                contents.problem(None, error.message)
+        contents.lines.close()
+        return contents
+
+    def _databases_of_manifest(self):
+        """Members that are databases with their recorded passports, or None where only a reading can tell."""
+        if self._selected.bare:
+            return {DATABASE: None}
+        if self._selected.manifest is None:
+            return None
+        return {files.as_bytes(source["path"]): source.get("passport") for source in self._selected.manifest.sources
+                if source["type"] == "sqlite" and source["present"]}
+
+    def _extractor(self, databases):
+        places = {}
+        for number, path in enumerate(databases):
+            for name, copy in zip([path] + [path + files.as_bytes(end) for end in sidecars_of("")],
+                                  [COPY] + sidecars_of(COPY)):
+                places[name] = b"%d/%s" % (number, copy.encode())
+        return Extractor(self._scratch.descriptor, self._scratch.path, places.get)
+
+    def _check(self, databases):
+        for number, (path, recorded) in enumerate(databases.items()):
+            try:
+                directory = files.open_beneath(self._scratch.descriptor, b"%d" % number, files.DIRECTORY)
+            except FileNotFoundError:
+                yield {"member": printable(path), "problem": "is missing"}
+                continue
+            try:
+                source = self._app.source_at(os.fsdecode(path)) if self._app is not None else None
+                for trouble in check_extracted(directory, source, recorded):
+                    yield {"member": printable(path), "problem": trouble}
+            finally:
+                os.close(directory)
+
+
+def _is_archive(selected):
+    """Whether the first bytes are those of something that can be restored from."""
+    if selected.bare:
+        return True
+    try:
+        start = first_bytes(selected.descriptor, 512)
+    except AppStateError:
+        return False
+    return start[257:262] == b"ustar"

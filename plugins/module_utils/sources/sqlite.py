@@ -1,0 +1,182 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Source ``sqlite``: a database, taken as a snapshot while the application writes, and examined before it counts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack
+
+from ..archive.members import FILE, Member
+from ..sqlite.examine import start_examination
+from ..sqlite.header import SIDECARS
+from ..sqlite.sandbox import give_to_sandbox, owner_of
+from ..sqlite.snapshot import take_snapshot
+from ..system import files
+from ..system.errors import AppStateError, AssertionFailed, DatabaseError, SourceError
+from ..system.scratch import Scratch
+
+COPY = "snapshot.db"
+# Where snapshots go when the database's owner cannot reach the destination.
+FALLBACK = "/var/tmp"
+
+
+class SqliteTaker:
+    """Takes one SqliteSource into an archive; ``room`` is the backup's ``Room``."""
+
+    def __init__(self, room, source):
+        self._room = room
+        self._source = source
+        self._resources = ExitStack()
+        self._directory = None
+        self._found = None
+        self._examination = None
+        self._snapshot = None
+        self._record = {"type": "sqlite", "path": source.path, "present": False}
+        self.present = False
+
+    def prepare(self):
+        """Takes the snapshot, and has it examined beside all that follows."""
+        app = self._room.app
+        self._found = self._room.look_up(self._source)
+        if self._found is None:
+            return
+        path = app.full_path(self._source)
+        if not stat.S_ISREG(self._found.st_mode):
+            raise SourceError("is not a regular file", app=app.name, path=path,
+                              remedy="Name the database itself, not a link to it")
+        self.present = True
+        identity = owner_of(path)
+        scratch = self._resources.enter_context(Scratch([app.destination, FALLBACK], app.name, identity))
+        size = self._found.st_size + _size(self._room.root, self._source.path + "-wal")
+        files.need_space(scratch.descriptor, size, scratch.path, "the snapshot of %s" % path)
+        self._directory = scratch.directory(identity)
+        self._snapshot = take_snapshot(path, self._directory, COPY, method=self._source.method,
+                                       deadline_seconds=app.snapshot_deadline)
+        scratch.seal()
+        self._examination = examine_copy(self._directory, COPY, self._source)
+        self._resources.callback(self._examination.kill)
+
+    def write(self, writer):
+        """Adds the snapshot under the database's own path."""
+        if not self.present:
+            return
+        directory = files.open_directory(self._directory)
+        try:
+            descriptor = os.open(COPY, files.READ, dir_fd=directory)
+        finally:
+            os.close(directory)
+        try:
+            found, names = self._found, self._room.names
+            copied = os.fstat(descriptor)
+            member = Member(files.as_bytes(self._source.path), FILE, copied.st_size, stat.S_IMODE(found.st_mode),
+                            found.st_uid, found.st_gid, names.user(found.st_uid), names.group(found.st_gid),
+                            copied.st_mtime_ns)
+            trouble = writer.add_file(member, descriptor)
+        finally:
+            os.close(descriptor)
+        if trouble:
+            raise DatabaseError("the snapshot %s" % trouble, app=self._room.app.name,
+                                path=self._room.app.full_path(self._source))
+        self._record.update(present=True, members=1, bytes=member.size)
+
+    def finish(self):
+        """Waits for the examination; a database that does not pass is never part of a backup."""
+        try:
+            if self.present:
+                self._judge(self._examination.result())
+        finally:
+            self.close()
+
+    def _judge(self, examined):
+        app = self._room.app
+        path = app.full_path(self._source)
+        refuse(examined, app.name, path, self._source)
+        self._record.update(method=self._snapshot["method"], seconds=round(self._snapshot["seconds"], 3),
+                            passport=examined["passport"], integrity=examined["integrity"]["level"],
+                            foreign_keys=examined["foreign_keys"],
+                            assertions=[_told(item) for item in examined["assertions"]])
+        if examined["foreign_keys"]:
+            self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
+
+    def record(self):
+        """What the manifest says of this source."""
+        return self._record
+
+    def close(self):
+        """Ends the examination where it still runs, and removes the snapshot."""
+        self._resources.close()
+
+
+def examine_copy(directory, name, source=None):
+    """Starts the examination of a private copy; without a source there are no assertions."""
+    give_to_sandbox(directory, name)
+    assertions = [assertion.to_dict() for assertion in source.assertions] if source is not None else []
+    return start_examination(directory, name, integrity="full", row_counts=True, assertions=assertions)
+
+
+def refuse(examined, app_name, path, source=None):
+    """Raises what an examination found wrong.
+
+    Raises:
+        DatabaseError: the database is not sound.
+        AssertionFailed: it is sound, but holds something else than the app asks for.
+    """
+    troubles = troubles_of(examined, source)
+    if not troubles:
+        return
+    if examined["integrity"]["ok"] is False:
+        raise DatabaseError(troubles[0], app=app_name, path=path,
+                            remedy="Restore an earlier backup, or see what the sqlite3 command's .recover can save")
+    raise AssertionFailed(troubles[0], app=app_name, path=path,
+                          remedy="Look into the database; where it is right, change the app's sources")
+
+
+def troubles_of(examined, source=None, recorded=None):
+    """What is wrong with an examined database, as a list of texts; ``recorded`` is the passport it had."""
+    integrity = examined["integrity"]
+    if integrity["ok"] is False:
+        return ["the database is corrupt: %s" % "; ".join(integrity["messages"][:3])]
+    troubles = ["an assertion does not hold: %s" % item["message"] for item in examined["assertions"] if not item["ok"]]
+    if source is not None and source.foreign_keys and examined["foreign_keys"]:
+        troubles.append("%d rows violate a foreign key" % examined["foreign_keys"])
+    differing = _differing(recorded, examined["passport"]) if recorded is not None else []
+    if differing:
+        troubles.append("is not the database that was backed up (%s differ)" % ", ".join(differing))
+    return troubles
+
+
+def _differing(recorded, found):
+    """The keys in which two passports differ. A table that either host could not count (None: its virtual table
+    needs an extension) is not compared."""
+    differing = [key for key in sorted(set(recorded) | set(found))
+                 if key != "tables" and recorded.get(key) != found.get(key)]
+    before, after = recorded.get("tables") or {}, found.get("tables") or {}
+    tables = [name for name in sorted(set(before) | set(after))
+              if None not in (before.get(name, -1), after.get(name, -1)) and before.get(name) != after.get(name)]
+    return differing + ["rows of %s" % name for name in tables]
+
+
+def check_copy(directory, name, source, recorded):
+    """Examines a private copy and gives what is wrong with it, as texts; an examination that fails is one of them."""
+    try:
+        return troubles_of(examine_copy(directory, name, source).result(), source, recorded)
+    except AppStateError as error:
+        return [error.message]
+
+
+def sidecars_of(path):
+    """The paths of the files that belong to a database at a path, and go where it goes."""
+    return [path + sidecar for sidecar in SIDECARS]
+
+
+def _told(item):
+    return {key: item[key] for key in ("sql", "value", "ok") if key in item}
+
+
+def _size(root, relative):
+    found = files.lookup(root, relative)
+    return 0 if found is None else found.st_size

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the sources of one backup share, and which class takes which type.
+
+A taker has ``prepare()`` (databases take their snapshots here, before any file is read), ``write(writer)``,
+``finish()`` (waits for what runs beside, and raises what it found), ``record()`` for the manifest, and ``close()``.
+"""
+
+from __future__ import annotations
+
+from ..system import files
+from ..system.accounts import Names
+from ..system.errors import SourceError
+from .files import FilesTaker
+from .sqlite import SqliteTaker
+
+TAKERS = {"sqlite": SqliteTaker, "files": FilesTaker}
+
+
+class Room:
+    """Where the takers of one backup meet.
+
+    Attributes:
+        app: the App.
+        root: descriptor of its root.
+        names: users and groups by number.
+        warnings: texts for the operator; the first hundred are kept, the rest counted.
+        unreadable: texts, one for each path that could not be read.
+    """
+
+    MOST_WARNINGS = 100
+
+    def __init__(self, app, root):
+        self.app = app
+        self.root = root
+        self.names = Names()
+        self.warnings = []
+        self.unreadable = []
+        self._more = 0
+
+    def look_up(self, source):
+        """``lstat`` of a source, or None for one that is missing and may be.
+
+        Raises:
+            SourceError: it is missing and required, or a link stands on the way to it.
+        """
+        path = self.app.full_path(source)
+        try:
+            found = files.lookup(self.root, source.path)
+        except OSError as error:
+            raise SourceError("cannot be reached: %s" % error.strerror, app=self.app.name, path=path,
+                              remedy="No part of a source's path below the root may be a symbolic link")
+        if found is None and source.required:
+            raise SourceError("the %s is missing" % ("database" if source.type == "sqlite" else "source"),
+                              app=self.app.name, path=path,
+                              remedy="Correct the path, or set 'required: false' where it need not exist")
+        return found
+
+    def warn(self, text):
+        """Notes something that the operator should know, and that does not make the backup wrong."""
+        if len(self.warnings) < self.MOST_WARNINGS:
+            self.warnings.append(text)
+        else:
+            self._more += 1
+
+    def all_warnings(self):
+        """The warnings with what could not be read, and a count of those that were left out."""
+        said = self.warnings + ["could not be read: %s" % text for text in self.unreadable[:self.MOST_WARNINGS]]
+        more = self._more + max(0, len(self.unreadable) - self.MOST_WARNINGS)
+        return said + (["and %d more" % more] if more else [])
+
+
+def takers_of(room):
+    """A taker for each source of the app, databases first: every file that a snapshot refers to is then in the backup,
+    as it was then or newer."""
+    ordered = sorted(room.app.sources, key=lambda source: source.type != "sqlite")
+    return [TAKERS[source.type](room, source) for source in ordered]

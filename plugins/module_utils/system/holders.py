@@ -1,0 +1,59 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who holds a file open: read from ``/proc``, so that a restore never pulls a database away under a running process.
+
+Source: proc(5), ``/proc/[pid]/fd``. Without root only our own processes can be looked into.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Holder:
+    """A process that has one of the files open."""
+
+    def __init__(self, pid, command, path):
+        self.pid = pid
+        self.command = command
+        self.path = path
+
+    def __str__(self):
+        return "%s (process %d)" % (self.command, self.pid)
+
+
+def find_holders(places):
+    """Holders of any of ``places``, a dictionary of ``(st_dev, st_ino)`` to the path to name."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        path = _held_by(name, places)
+        if path is not None:
+            found.append(Holder(int(name), _command(name), path))
+    return found
+
+
+def _held_by(pid, places):
+    try:
+        descriptors = os.listdir("/proc/%s/fd" % pid)
+    except OSError:
+        return None  # Ended, or not ours to look into.
+    for descriptor in descriptors:
+        try:
+            held = os.stat("/proc/%s/fd/%s" % (pid, descriptor))
+        except OSError:
+            continue
+        if (held.st_dev, held.st_ino) in places:
+            return places[held.st_dev, held.st_ino]
+    return None
+
+
+def _command(pid):
+    try:
+        with open("/proc/%s/comm" % pid, "rb") as stream:
+            return stream.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return "a process"

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Walking, giving and deleting whole trees without ever following a link or a swapped name.
+
+``descend`` is the one walk that all of them share: depth first, names in byte order, one open descriptor a level.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .errors import AppStateError
+from .files import DIRECTORY
+
+# Each level of a walk holds one descriptor; deeper trees are refused before the limit on open files ends the walk.
+MAXIMUM_DEPTH = 200
+
+
+class Entry:
+    """One thing that a walk came by: where it is (descriptor of its directory, name, relative path), and its lstat."""
+
+    __slots__ = ("directory", "name", "path", "stat")
+
+    def __init__(self, directory, name, path, found):
+        self.directory = directory
+        self.name = name
+        self.path = path
+        self.stat = found
+
+
+def descend(directory, prefix=b"", skip=None, on_error=None, depth=0):
+    """Yields an Entry for all that lies below an open directory, each directory before what is in it.
+
+    Args:
+        prefix: bytes put before each path, without a slash at its end.
+        skip: called with ``(path, lstat)``; true leaves that entry, and all below it, out.
+        on_error: called with ``(path, OSError)`` for what cannot be read; without it the error is raised.
+    """
+    if depth > MAXIMUM_DEPTH:
+        raise AppStateError("is nested more than %d directories deep" % MAXIMUM_DEPTH, path=prefix)
+    for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
+        path = prefix + b"/" + name if prefix else name
+        try:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if skip is not None and skip(path, found):
+                continue
+            inner = os.open(name, DIRECTORY, dir_fd=directory) if stat.S_ISDIR(found.st_mode) else None
+        except FileNotFoundError:
+            continue  # Gone between the listing and the look: it is not part of the tree any more.
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(path, error)
+            continue
+        if inner is None:
+            yield Entry(directory, name, path, found)
+            continue
+        try:
+            yield Entry(directory, name, path, os.fstat(inner))
+            for entry in descend(inner, path, skip, on_error, depth + 1):
+                yield entry
+        finally:
+            os.close(inner)
+
+
+def remove_tree(directory, name):
+    """Deletes an entry and all below it; returns whether something was there."""
+    try:
+        inner = os.open(name, DIRECTORY, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        os.unlink(name, dir_fd=directory)
+        return True
+    try:
+        _empty(inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=directory)
+    return True
+
+
+def _empty(directory, depth=0):
+    if depth > 10 * MAXIMUM_DEPTH:
+        raise AppStateError("a directory to delete is nested too deep")
+    for name in os.listdir(directory):
+        name = os.fsencode(name)
+        if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=directory)
+            continue
+        inner = os.open(name, DIRECTORY, dir_fd=directory)
+        try:
+            _empty(inner, depth + 1)
+        finally:
+            os.close(inner)
+        os.rmdir(name, dir_fd=directory)
+
+
+def sync_tree(directory):
+    """Asks the kernel to write the whole file system of an open directory (syncfs(2) where there is one)."""
+    try:
+        import ctypes
+        ctypes.CDLL(None, use_errno=True).syncfs(directory)
+    except (ImportError, OSError, AttributeError):
+        os.sync()

@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Take one verified backup of an application
+version_added: 0.1.0
+description:
+  - Takes a backup of all state of an application while it runs, in one call. Databases come first, each as a consistent snapshot
+    that passes C(integrity_check) and the assertions of the app; then files, in one streaming pass.
+  - The finished archive is read back before it gets its final name. What is listed can be restored.
+  - Either a whole, verified backup is published, or the module fails and leaves nothing behind.
+extends_documentation_fragment:
+  - appstate.backup.app.app
+  - appstate.backup.app.places
+options:
+  app:
+    required: true
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    support: full
+    details:
+      - In check mode it is looked whether everything is there that a backup needs, and nothing is written.
+  diff_mode:
+    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    support: full
+    details:
+      - Shows the newest backup before and after.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: none
+    details:
+      - Each run takes a new backup.
+  platform:
+    description: Target operating systems.
+    platforms: linux
+    support: full
+seealso:
+  - module: appstate.backup.backup_info
+  - module: appstate.backup.backup_verify
+  - module: appstate.backup.backup_restore
+author:
+  - appstate.backup contributors (@appstate)
+"""
+
+EXAMPLES = r"""
+- name: Back up an application
+  appstate.backup.backup:
+    app:
+      name: scriptor
+      root: /opt/scriptor
+      destination: /var/backups
+      sources:
+        - type: sqlite
+          path: data/imanager.db
+          assertions:
+            - sql: SELECT count(*) FROM items
+              min: 1
+        - type: files
+          path: public/uploads
+          exclude:
+            - "*.part"
+  register: result
+
+- name: Say what was made
+  ansible.builtin.debug:
+    msg: "{{ result.backup.id }} has {{ result.backup.size }} bytes"
+"""
+
+RETURN = r"""
+backup:
+  description: The backup that was made; in check mode V(null).
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: The name of the app and the time of the backup.
+      type: str
+      sample: scriptor-20261119T030000Z
+    path:
+      description: Where the archive is.
+      type: str
+      sample: /var/backups/scriptor/scriptor-20261119T030000Z.tar.zst
+    size:
+      description: Bytes of the archive.
+      type: int
+    digest:
+      description: BLAKE2b digest of the archive, as C(b2sum -l 256) prints it.
+      type: str
+    created:
+      description: When it was begun, in UTC.
+      type: str
+    duration:
+      description: Seconds it took.
+      type: float
+    verified:
+      description: To what level it was verified, and when.
+      type: dict
+    sources:
+      description: What was taken of each source, with the passports of databases.
+      type: list
+      elements: dict
+    warnings:
+      description: What the operator should know, for example a file that changed while it was read.
+      type: list
+      elements: str
+complete:
+  description: Whether everything could be read. If not, the warnings name what is missing.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
+from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, app_of, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup, take_backup
+
+
+def work(module: AnsibleModule, params: dict) -> dict:
+    app = app_of(params)
+    machine = machine_of(params)
+    newest = _newest(app) if module._diff else None
+    if module.check_mode:
+        check_backup(app, machine)
+        result = {"changed": True, "backup": None, "complete": True}
+    else:
+        taken = take_backup(app, machine)
+        result = {"changed": True, "backup": taken.backup.to_dict(machine.now()), "complete": taken.complete,
+                  "warnings": taken.warnings}
+    if module._diff:
+        after = result["backup"]["id"] if result["backup"] else "a new backup"
+        result["diff"] = {"before": "%s\n" % newest, "after": "%s\n" % after, "before_header": app.directory,
+                          "after_header": app.directory}
+    return result
+
+
+def _newest(app):
+    """The id of the newest backup, or None."""
+    backups = list_backups(app.directory)
+    return backups[0].id if backups else None
+
+
+def main() -> None:
+    run(AnsibleModule(argument_spec=dict(APP, **PLACES), supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_verify
+short_description: Say what is wrong with a backup, member by member
+version_added: 0.1.0
+description:
+  - Reads a backup and says for each member whether it is what was backed up. Live state is not touched.
+  - Fails if anything is wrong, and lists all of it.
+extends_documentation_fragment:
+  - appstate.backup.app.app
+  - appstate.backup.app.selection
+options:
+  level:
+    description:
+      - V(presence) looks whether the manifest and the archive are there and fit.
+      - V(checksum) also reads every byte of the archive and compares each member with what was backed up.
+      - V(content) also extracts the databases to a private place, one after the other, and examines them. They have to pass
+        C(integrity_check), to be what they were (their passport), and to hold to the assertions of O(app).
+    type: str
+    choices: [presence, checksum, content]
+    default: content
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    support: full
+    details:
+      - Never changes anything.
+  diff_mode:
+    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    support: N/A
+    details:
+      - Never changes anything.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+  platform:
+    description: Target operating systems.
+    platforms: linux
+    support: full
+seealso:
+  - module: appstate.backup.backup_info
+  - module: appstate.backup.backup_restore
+author:
+  - appstate.backup contributors (@appstate)
+"""
+
+EXAMPLES = r"""
+- name: Verify the newest backup of an application
+  appstate.backup.backup_verify:
+    app:
+      name: scriptor
+      root: /opt/scriptor
+      destination: /var/backups
+      sources:
+        - type: sqlite
+          path: data/imanager.db
+
+- name: Verify an archive that a shell script made
+  appstate.backup.backup_verify:
+    archive: /var/backups/scriptor/scriptor-20260520.tgz
+    level: content
+"""
+
+RETURN = r"""
+verified:
+  description: Whether nothing is wrong.
+  returned: always
+  type: bool
+level:
+  description: The level it was verified to.
+  returned: always
+  type: str
+problems:
+  description: What is wrong.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    member:
+      description: Path of the member, or V(null) if it is the archive as a whole.
+      type: str
+    problem:
+      description: What is wrong with it.
+      type: str
+members:
+  description: How many members the archive has; V(null) at level V(presence).
+  returned: always
+  type: int
+backup:
+  description: The backup, as M(appstate.backup.backup_info) lists it.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.appstate.backup.plugins.module_utils.module import SELECTION, app_or_archive, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
+from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import LEVELS, verify
+
+
+def work(module: AnsibleModule, params: dict) -> dict:
+    app = app_or_archive(params)
+    with select(app, params["which"], params["before"], params["archive"]) as selected:
+        found = verify(selected, params["level"], app)
+        result = {"changed": False, "verified": found.ok, "level": found.level, "problems": found.problems,
+                  "members": found.members, "backup": selected.to_dict(machine_of(params).now())}
+    if not found.ok:
+        first = found.problems[0]
+        result.update(failed=True, msg="%s%s: %s%s (%d %s in all)." % (
+            "app %s: " % app.name if app else "", selected.path, first["member"] + " " if first["member"] else "",
+            first["problem"], len(found.problems), "problem" if len(found.problems) == 1 else "problems"))
+    return result
+
+
+def main() -> None:
+    argument_spec = dict(SELECTION, app={"type": "dict"},
+                         level={"type": "str", "choices": list(LEVELS), "default": "content"})
+    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()
