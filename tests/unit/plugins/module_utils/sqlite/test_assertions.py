@@ -41,7 +41,7 @@ def ask(tmp_path):
     ("SELECT count(*) FROM items", {}), ("SELECT name FROM items LIMIT 1", {}), ("SELECT n FROM many", {"equals": 2}),
     ("SELECT count(*) FROM words WHERE words MATCH 'hello'", {"equals": 1}), ("PRAGMA user_version", {"equals": 0}),
     ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT max(i) FROM n", {"min": 9}),
-    ("SELECT count(*) FROM pragma_table_info('items')", {"equals": 4}), ("SELECT 0", {"min": 0}),
+    ("SELECT 0", {"min": 0}),
     ("SELECT count(*) FROM items; -- and no more", {"min": 1})])
 def test_what_is_true_holds(ask, sql, bounds):
     outcome = ask(sql, **bounds)
@@ -57,7 +57,7 @@ def test_what_is_true_holds(ask, sql, bounds):
     ("SELECT NULL", {}, "the value None is not true"), ("SELECT 0", {}, "the value 0 is not true"),
     ("SELECT ''", {}, "is not true"), ("SELECT NULL", {"min": 0}, "cannot be compared"),
     ("SELECT name FROM items WHERE id = 1", {"min": 1}, "cannot be compared"),
-    ("SELECT nothing FROM items", {}, "no such column"), ("", {}, "one row of one column"),
+    ("SELECT absent FROM items", {}, "no such column"), ("", {}, "one row of one column"),
     ("SELECT picture FROM items WHERE id = 1", {"equals": 1}, "the value \"x'00ff'\" is not equal to 1")])
 def test_what_is_not_true_is_said_with_the_reason(ask, sql, bounds, message):
     outcome = ask(sql, **bounds)
@@ -71,7 +71,7 @@ def test_what_is_not_true_is_said_with_the_reason(ask, sql, bounds, message):
     "PRAGMA user_version = 9", "PRAGMA writable_schema = ON", "PRAGMA journal_mode = DELETE", "PRAGMA wal_checkpoint",
     "VACUUM", "VACUUM INTO '/tmp/stolen.db'", "REINDEX", "ANALYZE", "BEGIN", "SELECT load_extension('/tmp/x.so')",
     "SELECT 1; DELETE FROM items", "INSERT INTO words(words) VALUES ('delete-all')",
-    "PRAGMA temp_store_directory = '/tmp'"])
+    "PRAGMA temp_store_directory = '/tmp'", "UPDATE sqlite_master SET name = 'x'"])
 def test_a_statement_that_does_more_than_read_is_refused(ask, sql):
     outcome = ask(sql)
     assert not outcome["ok"]

@@ -53,9 +53,7 @@ def test_a_file_that_is_missing_is_said_to_be_and_not_made(place):
         with pytest.raises(sqlite3.OperationalError):
             opened(path, 0)
     with pytest.raises(sqlite3.OperationalError):
-        sandbox.open_private(path).execute("SELECT 1 FROM sqlite_master")
-    with pytest.raises(sqlite3.OperationalError):
-        sandbox.open_private_for_writing(path)
+        sandbox.open_private(path)
     assert os.listdir(place.application) == []
 
 
