@@ -15,7 +15,7 @@ import re
 from datetime import datetime, timezone
 
 from ..system.errors import ArchiveError, SchemaTooNewError
-from .members import new_digest
+from .members import is_whole, new_digest
 
 FORMAT = 1
 MOST = 16 * 1024 * 1024
@@ -94,7 +94,7 @@ def parse_manifest(data, beside):
         content = json.loads(data.decode("ascii"))
     except (ValueError, RecursionError):
         raise ArchiveError("the manifest is no JSON, so it is damaged")
-    if not isinstance(content, dict) or type(content.get("format")) is not int:
+    if not isinstance(content, dict) or not is_whole(content.get("format")):
         raise ArchiveError("the manifest has no format number")
     if content["format"] > FORMAT:
         raise SchemaTooNewError("the manifest has format %d, and this version reads up to format %d"
@@ -138,7 +138,7 @@ def _sound(content, beside):
 
 
 def _counts(told, keys):
-    return all(type(told.get(key)) is int and told[key] >= 0 for key in keys)
+    return all(is_whole(told.get(key)) and told[key] >= 0 for key in keys)
 
 
 def _is_digest(value):

@@ -83,13 +83,18 @@ def parse_line(line):
                         told["gid"], told["owner"], told["group"], told["mtime"], told.get("digest"),
                         _take_bytes(told, "target"))
         numbers = (member.size, member.mode, member.uid, member.gid, member.mtime)
-        sound = all(type(number) is int for number in numbers) and member.type in (FILE, DIRECTORY, LINK) \
+        sound = all(is_whole(number) for number in numbers) and member.type in (FILE, DIRECTORY, LINK) \
             and isinstance(member.owner, str) and isinstance(member.group, str) and member.line() == line
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
         raise ArchiveError("the list of members has a line that cannot be read: %r" % line[:120])
     return member
+
+
+def is_whole(value):
+    """Whether a value out of JSON is a whole number; to Python, true and false are some too."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _put_bytes(told, key, value):

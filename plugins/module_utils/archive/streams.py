@@ -53,8 +53,7 @@ class ZstdWriter:
     """Pipes into ``zstd``: level 3 packs text tighter than gzip's default, and memory is bounded by two jobs of 2 MiB."""
 
     def __init__(self, descriptor):
-        self._process = subprocess.Popen(["zstd", "-3", "-T2", "-B2MiB", "-q", "-c"], stdin=subprocess.PIPE, stdout=descriptor,
-                                         stderr=subprocess.PIPE)
+        self._process = start_zstd(["-3", "-T2", "-B2MiB"], subprocess.PIPE, descriptor)
         _widen(self._process.stdin)
         self._pipe = self._process.stdin.fileno()
 
@@ -109,6 +108,14 @@ class GzipWriter:
             write_all(self._descriptor, data)
 
 
+def start_zstd(arguments, source, sink):
+    """A zstd process between two files or pipes; what it has to say comes out of its ``stderr``."""
+    command = ["zstd", "-q", "-c"] + arguments
+    # The engine is also used without Ansible, whose run_command knows no streams.
+    return subprocess.Popen(command, stdin=source, stdout=sink,  # pylint: disable=ansible-bad-function
+                            stderr=subprocess.PIPE, bufsize=1 << 20)
+
+
 def open_plain(descriptor):
     """A stream of the plain bytes of an open file, whatever compressed it; its ``close`` is safe at any time."""
     magic = os.pread(descriptor, 6, 0)
@@ -132,8 +139,7 @@ class ZstdReader:
         if not shutil.which("zstd"):
             raise AppStateError("the archive is compressed with zstd, which is not installed on this host",
                                 remedy="Install the package 'zstd'")
-        self._process = subprocess.Popen(["zstd", "-d", "-q", "-c"], stdin=descriptor, stdout=subprocess.PIPE,
-                                         stderr=subprocess.PIPE, bufsize=1 << 20)
+        self._process = start_zstd(["-d"], descriptor, subprocess.PIPE)
         _widen(self._process.stdout)
 
     def read(self, count):

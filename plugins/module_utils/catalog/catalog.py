@@ -44,8 +44,8 @@ class Backup:
         if self.manifest is None:
             return told
         content = self.manifest.content
-        told.update({key: content[key] for key in ("app", "host", "created", "duration", "kind", "sources", "verified",
-                                                    "warnings", "members")})
+        shown = ("app", "host", "created", "duration", "kind", "sources", "verified", "warnings", "members")
+        told.update({key: content[key] for key in shown})
         told["size"] = content["archive"]["size"]
         told["digest"] = content["archive"]["digest"]
         told["age_seconds"] = int((now - self.manifest.created).total_seconds())

@@ -185,8 +185,11 @@ def _open_destination(app):
 def _open_own_directory(app):
     """A descriptor of ``<destination>/<app>``, made where it is missing; its parents are never made, since a missing
     destination can be a disk that is not mounted."""
-    os.close(_open_destination(app))
-    return files.private_directory(app.directory)
+    destination = _open_destination(app)
+    try:
+        return files.private_directory_in(destination, app.name, app.directory)
+    finally:
+        os.close(destination)
 
 
 def _free_id(app, machine, directory):

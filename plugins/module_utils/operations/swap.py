@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import os
 
+from ..sources.files import ASIDE
 from ..system import files
 from ..system.errors import RestoreError
 from ..system.trees import remove_tree
 from .staging import TREE
 
-ASIDE = ".before-restore-"
 UNDO = b"undo"
 
 

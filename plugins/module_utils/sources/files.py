@@ -21,6 +21,10 @@ from ..system import files
 from ..system.errors import SourceError, printable
 from ..system.trees import descend
 
+# What a restore moves aside, until it is committed: no state of the application.
+ASIDE = ".before-restore-"
+ASIDE_NAME = re.compile(rb".*\.before-restore-\d{8}T\d{6}Z\Z", re.DOTALL)
+
 
 class FilesTaker:
     """Takes one FilesSource into an archive; ``room`` is the backup's ``Room``."""
@@ -89,7 +93,7 @@ class FilesTaker:
                 self._room.warn("%s is a socket, a FIFO or a device, and was left out" % shown(entry.path))
 
     def _skip(self, path, found):
-        if path in self._others:
+        if path in self._others or ASIDE_NAME.match(path):
             return True
         inner = os.fsdecode(path[len(self._path) + 1:])
         if any(matches(inner) for matches in self._excludes):

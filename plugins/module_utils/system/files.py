@@ -247,8 +247,23 @@ def remove_if_empty(directory, relative):
 
 def private_directory(path):
     """Opens, and makes where missing, a directory of our own (0700); its parents come as the system's default."""
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    descriptor = open_directory(path)
+    above, name = os.path.split(path)
+    os.makedirs(above, exist_ok=True)
+    parent = open_directory(above)
+    try:
+        return private_directory_in(parent, name, path)
+    finally:
+        os.close(parent)
+
+
+def private_directory_in(parent, name, path):
+    """The same in an open directory; ``path`` is for messages."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+        os.fsync(parent)
+    except FileExistsError:
+        pass
+    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
     owner = os.fstat(descriptor).st_uid
     if owner not in (0, os.geteuid()):
         os.close(descriptor)

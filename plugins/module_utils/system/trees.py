@@ -60,8 +60,7 @@ def descend(directory, prefix=b"", skip=None, on_error=None, depth=0):
             continue
         try:
             yield Entry(directory, name, path, os.fstat(inner))
-            for entry in descend(inner, path, skip, on_error, depth + 1):
-                yield entry
+            yield from descend(inner, path, skip, on_error, depth + 1)
         finally:
             os.close(inner)
 
