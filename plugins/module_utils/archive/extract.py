@@ -196,10 +196,12 @@ class _Sink:
     def __init__(self, descriptor, path):
         self._descriptor = descriptor
         self._path = path
+        self._write_out = files.WriteOut(descriptor)
 
     def write(self, data):
         try:
             files.write_all(self._descriptor, data)
+            self._write_out.wrote(len(data))
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise SpaceError("no space left while extracting", path=self._path, remedy="Free some space there")

@@ -20,7 +20,7 @@ import subprocess
 import zlib
 
 from ..system.errors import AppStateError, ArchiveError, SpaceError
-from ..system.files import write_all
+from ..system.files import WriteOut, write_all
 
 ENDINGS = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -50,12 +50,13 @@ def compressor(kind, descriptor):
 
 
 class ZstdWriter:
-    """Pipes into ``zstd``: level 3 packs text tighter than gzip's default, and memory is bounded by two jobs of 2 MiB."""
+    """Pipes into ``zstd``: level 3 packs text tighter than gzip's default, and memory is bounded by two jobs of 4 MiB."""
 
     def __init__(self, descriptor):
-        self._process = start_zstd(["-3", "-T2", "-B2MiB"], subprocess.PIPE, descriptor)
+        self._process = start_zstd(["-3", "-T2", "-B4MiB"], subprocess.PIPE, descriptor)
         _widen(self._process.stdin)
         self._pipe = self._process.stdin.fileno()
+        self._write_out = WriteOut(descriptor)
 
     def write(self, data):
         try:
@@ -63,6 +64,7 @@ class ZstdWriter:
         except BrokenPipeError:
             self._ended()
             raise AppStateError("zstd ended early")
+        self._write_out.wrote(len(data))
 
     def close(self):
         """Ends the stream; all is written when this returns."""
@@ -92,6 +94,7 @@ class GzipWriter:
     def __init__(self, descriptor):
         self._descriptor = descriptor
         self._squeeze = zlib.compressobj(6, zlib.DEFLATED, 31)
+        self._write_out = WriteOut(descriptor)
 
     def write(self, data):
         self._out(self._squeeze.compress(data))
@@ -106,6 +109,7 @@ class GzipWriter:
     def _out(self, data):
         if data:
             write_all(self._descriptor, data)
+            self._write_out.wrote(len(data))
 
 
 def start_zstd(arguments, source, sink):

@@ -55,7 +55,7 @@ class SqliteTaker:
         files.need_space(scratch.descriptor, size, scratch.path, "the snapshot of %s" % path)
         self._directory = scratch.directory(identity)
         self._snapshot = take_snapshot(path, self._directory, COPY, method=self._source.method,
-                                       deadline_seconds=app.snapshot_deadline)
+                                       deadline_seconds=app.snapshot_deadline, durable=False)
         scratch.seal()
         self._examination = examine_copy(self._directory, COPY, self._source)
         self._resources.callback(self._examination.kill)

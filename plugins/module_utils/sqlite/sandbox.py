@@ -138,7 +138,10 @@ def open_live(path, deadline):
 
 
 def open_live_reserved(path, deadline):
-    """A connection that holds the RESERVED lock of a rollback-journal database: readers go on, writers wait."""
+    """A connection that holds the RESERVED lock of a rollback-journal database: readers go on, writers wait.
+
+    Where its owner may not write the file, SQLite gives a SHARED lock instead, which keeps the file as it is too.
+    """
     return _begin(path, "rw", "BEGIN IMMEDIATE", deadline)
 
 

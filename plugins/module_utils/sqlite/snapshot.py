@@ -36,16 +36,17 @@ METHODS = ("auto", "backup", "clone", "vacuum")
 _GRACE_SECONDS = 1.0
 
 
-def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0):
+def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, durable=True):
     """Takes a snapshot of the live database at ``path`` into ``directory``/``name``.
 
     Args:
         path: absolute.
         directory: absolute, empty, private to the user that ``sandbox.owner_of`` names; that user's child writes here.
         name: of the file to make.
-        method: ``backup``, ``clone``, ``vacuum``, or ``auto``: backup for WAL, else clone, else (where the owner may
-            not write the file) backup.
+        method: ``backup``, ``clone``, ``vacuum``, or ``auto``: backup for WAL, else clone.
         deadline_seconds: for all of it, waiting for locks included.
+        durable: whether it is on disk when this returns; not needed for a copy that only lives as long as the run, and
+            an fsync of that size makes the application's own commits wait.
     Returns:
         A dictionary: ``method`` that was used, ``seconds``, ``bytes`` of the copy, ``journal_mode`` of the live
         database (``wal`` or ``delete``).
@@ -58,7 +59,7 @@ def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0):
         raise ConfigurationError("unknown snapshot method %r" % method, path=path,
                                  remedy="Use one of " + ", ".join(METHODS))
     wall_seconds = deadline_seconds + _GRACE_SECONDS
-    child = start_child(_take, (path, target, method, deadline_seconds), owner_of(path),
+    child = start_child(_take, (path, target, method, deadline_seconds, durable), owner_of(path),
                         limits=Limits(cpu_seconds=wall_seconds + 1, wall_seconds=wall_seconds))
     try:
         with child:
@@ -73,12 +74,13 @@ def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0):
         raise
 
 
-def _take(path, target, method, deadline_seconds):
+def _take(path, target, method, deadline_seconds, durable):
     started = time.monotonic()
     with clear_errors(path, deadline_seconds):
         journal = read_header(path).journal
         method = _copy(path, target, method, journal, started + deadline_seconds)
-        _synchronize(target)
+        if durable:
+            _synchronize(target)
     return {"method": method, "seconds": round(time.monotonic() - started, 4), "bytes": os.stat(target).st_size,
             "journal_mode": "wal" if journal == "wal" else "delete"}
 
@@ -89,12 +91,8 @@ def _copy(path, target, method, journal, deadline):
         raise SourceError("cannot be cloned: it is in WAL mode, where the file is only a part of the database",
                           path=path, remedy="Use the method backup")
     if method == "clone" or (method == "auto" and journal != "wal"):
-        try:
-            _clone(path, target, deadline)
-            return "clone"
-        except sqlite3.OperationalError as error:
-            if method == "clone" or is_busy(error) or "readonly" not in str(error):
-                raise
+        _clone(path, target, deadline)
+        return "clone"
     if method == "vacuum":
         _vacuum(path, target, deadline)
         return "vacuum"

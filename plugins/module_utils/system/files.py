@@ -13,6 +13,7 @@ Names are ``bytes``: a file name is a string of bytes, not text.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
@@ -23,6 +24,8 @@ from .errors import AppStateError, SourceError, SpaceError
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that somebody put in the place of a file must not hang.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+# A place without its content, so that anything can be looked at, a link and a FIFO too.
+PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MAXIMUM_LINKS = 40
 
@@ -101,6 +104,16 @@ def open_beneath(directory, relative, flags=READ, mode=0o600):
         os.close(parent)
 
 
+def mount_of(descriptor):
+    """The number of the mount that a descriptor was opened on (proc(5), ``mnt_id``).
+
+    rename(2) works within one mount. ``st_dev`` does not tell mounts apart: a bind mount has that of its origin, and on
+    an overlay a file may have another than its directory.
+    """
+    with open("/proc/self/fdinfo/%d" % descriptor, "rb") as stream:
+        return next(int(line.split()[1]) for line in stream if line.startswith(b"mnt_id:"))
+
+
 def open_parent(directory, relative):
     """``(descriptor of the directory that holds it, its name)`` of a relative path; no link is followed."""
     parts = as_bytes(relative).split(b"/")
@@ -167,6 +180,33 @@ def lookup(directory, relative):
         return None
     finally:
         os.close(parent)
+
+
+class WriteOut:
+    """Has a growing file go to the disk while it is written, 16 MiB at a time.
+
+    Otherwise all of it waits for the last fsync, and every other fsync on that file system, an application's commit
+    too, waits behind it. Source: sync_file_range(2), which makes nothing durable by itself.
+    """
+
+    EVERY = 16 * 1024 * 1024
+    WAIT_WRITE_WAIT = 7
+
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
+        self._waiting = 0
+
+    def wrote(self, count):
+        """Told of bytes that were written, here or further up a pipe."""
+        self._waiting += count
+        if self._waiting < self.EVERY:
+            return
+        self._waiting = 0
+        try:
+            call = ctypes.CDLL(None, use_errno=True).sync_file_range
+        except AttributeError:
+            return  # Only Linux has it; all it gives is shorter waits.
+        call(self._descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(self.WAIT_WRITE_WAIT))
 
 
 def exists_at(directory, name):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 
@@ -101,7 +102,6 @@ def _empty(directory, depth=0):
 def sync_tree(directory):
     """Asks the kernel to write the whole file system of an open directory (syncfs(2) where there is one)."""
     try:
-        import ctypes
         ctypes.CDLL(None, use_errno=True).syncfs(directory)
-    except (ImportError, OSError, AttributeError):
+    except (OSError, AttributeError):
         os.sync()
