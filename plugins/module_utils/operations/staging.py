@@ -179,23 +179,27 @@ def check_extracted(directory, source=None, recorded=None):
 
 def check_movable(root, root_path, path):
     """Raises RestoreError where what lies at a path cannot be renamed within the root's file system."""
-    device = os.fstat(root).st_dev
+    mount = files.mount_of(root)
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
         relative = "/".join(parts[:depth])
         shown = os.path.join(root_path, relative)
         try:
-            found = files.lookup(root, relative)
+            found = files.open_beneath(root, relative, files.PLACE)
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise RestoreError("cannot be reached: %s" % error.strerror, path=shown,
                                remedy="No part of a target's path may be a symbolic link")
-        if found is None:
-            return
-        if found.st_dev != device:
-            raise RestoreError("is on another file system than the app's root, so it cannot be swapped in one step",
-                               path=shown, remedy="Describe it as an app of its own, with that place as its root")
-        if depth < len(parts) and not stat.S_ISDIR(found.st_mode):
-            raise RestoreError("is no directory", path=shown)
+        try:
+            if files.mount_of(found) != mount:
+                raise RestoreError("is on another file system than the app's root, so it cannot be swapped in one "
+                                   "step", path=shown,
+                                   remedy="Describe it as an app of its own, with that place as its root")
+            if depth < len(parts) and not stat.S_ISDIR(os.fstat(found).st_mode):
+                raise RestoreError("is no directory", path=shown)
+        finally:
+            os.close(found)
 
 
 def refuse_damaged(contents, path):
