@@ -1,0 +1,105 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run of the benchmark found, and how it stands against what has to be reached."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import sys
+from dataclasses import dataclass
+
+from data import Size
+from pauses import Pause
+from rounds import NAMES, Rounds
+from table import Target, layout, megabytes, milliseconds, of_targets
+
+MEMORY_MOST = 128
+PAUSE_MOST = 250
+
+
+@dataclass
+class Results:
+    """One run: the large application's rounds, those of the one with many small files, and the pauses."""
+
+    size: Size
+    taken: str
+    large: Rounds
+    small: Rounds
+    pauses: list[Pause]
+
+    def targets(self) -> list[Target]:
+        """Return what has to be reached."""
+        large, small = self.large, self.small
+        many = "%d files" % self.size.small_files
+        return [
+            Target("time of (a) / (b)", large.ratio("a", "b"), 0.25, ""),
+            Target("archive of (a) / (b)", large.sizes["a"] / large.sizes["b"], 1.0, ""),
+            Target("time of (d) / (e)", large.ratio("d", "e"), 0.7, ""),
+            Target("peak memory of (a)", large.memory("a") / 1e6, MEMORY_MOST, "MB"),
+            Target("peak memory of (d)", large.memory("d") / 1e6, MEMORY_MOST, "MB"),
+            Target("peak memory of (a), " + many, small.memory("a") / 1e6, MEMORY_MOST, "MB"),
+            Target("peak memory of (d), " + many, small.memory("d") / 1e6, MEMORY_MOST, "MB"),
+            Target("scratch of (a) / database", large.scratch("a") / large.database_bytes, 1.01, "",
+                   "a file takes some blocks more than its bytes"),
+            self._pause_target(),
+            Target("backups that failed beside a writer", sum(not pause.ours_ended for pause in self.pauses), 0, "times",
+                   "of %d" % len(self.pauses)),
+        ]
+
+    def _pause_target(self) -> Target:
+        alone = max(pause.alone for pause in self.pauses)
+        return Target("longest commit during (a)", max(pause.during_ours for pause in self.pauses) * 1000, PAUSE_MOST,
+                      "ms", "with nobody: %s ms" % milliseconds(alone))
+
+    def to_text(self) -> str:
+        """Return all tables."""
+        return "\n\n".join([
+            "%s run of %s on %d cores, Python %s, SQLite %s" % (
+                self.size.name, self.taken, _cores(), platform.python_version(), sqlite3.sqlite_version),
+            "Database of %s MB, uploads of %s MB; medians of %d rounds, memory and scratch the highest of them" % (
+                megabytes(self.large.database_bytes), megabytes(self.size.upload_bytes),
+                len(self.large.figures["a"])),
+            _of_rounds(self.large),
+            "%d small files" % self.size.small_files,
+            _of_rounds(self.small),
+            "Longest commit of a WAL writer",
+            _of_pauses(self.pauses),
+            of_targets(self.targets()),
+        ])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all figures for JSON."""
+        return {
+            "size": self.size.name, "taken": self.taken, "cores": _cores(), "python": sys.version.split()[0],
+            "sqlite": sqlite3.sqlite_version, "kernel": platform.release(), "names": NAMES,
+            "large": self.large.to_dict(), "small_files": dict(self.small.to_dict(), count=self.size.small_files),
+            "pauses": [pause.to_dict() for pause in self.pauses],
+            "targets": [target.to_dict() for target in self.targets()],
+        }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _of_rounds(rounds: Rounds) -> str:
+    rows = [["(%s) %s" % (letter, name), "%.1f" % rounds.seconds(letter), "%.1f" % rounds.cpu_seconds(letter),
+             megabytes(rounds.sizes[letter]) if letter in rounds.sizes else "",
+             megabytes(rounds.memory(letter))] + ([megabytes(rounds.scratch(letter))] if rounds.space else [])
+            for letter, name in NAMES.items()]
+    heads = ["", "time s", "processor s", "archive MB", "memory MB"] + (["scratch MB"] if rounds.space else [])
+    return layout(heads, rows)
+
+
+def _of_pauses(pauses: list[Pause]) -> str:
+    rows = [["%d commits/s" % pause.rate if pause.rate else "as fast as it can", milliseconds(pause.alone),
+             milliseconds(pause.during_ours), _ending(pause.ours_ended), milliseconds(pause.during_recipe),
+             _ending(pause.recipe_ended)] for pause in pauses]
+    return layout(["writer", "nobody ms", "(a) ms", "(a) ended", ".backup ms", ".backup ended"], rows)
+
+
+def _ending(ended: bool) -> str:
+    return "yes" if ended else "no"
