@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import fcntl
 import shlex
+import signal
 import sys
 import time
 
@@ -28,6 +29,7 @@ from tree import copy_tree
 def main():
     """Do what the command line asks for; returns the exit status."""
     wanted, tests = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with alone():
         return check(wanted, tests)
 
@@ -48,8 +50,7 @@ def alone():
 def check(wanted, tests):
     """Make ready, run the stages and sum up; returns the exit status."""
     began = time.monotonic()
-    interpreters = machine.find_interpreters()
-    problems = prepare(wanted, interpreters)
+    problems, interpreters = prepare(wanted)
     for tree in (TREE, LINT_TREE):
         copy_tree(tree)
     print("Ready after %.0f s; running %s" % (time.monotonic() - began, ", ".join(wanted)), flush=True)
@@ -72,10 +73,11 @@ def arguments():
     return wanted or names, shlex.split(chosen.tests)
 
 
-def prepare(wanted, interpreters):
-    """Install what the stages need; tells for each stage what stood in the way, or None."""
+def prepare(wanted):
+    """Install what the stages need; tells for each stage what stood in the way, or None, and which Pythons there are."""
     programs = {program for name in wanted for program in stages.PROGRAMS.get(name, ())}
     packages = machine.problem_of(machine.install_packages, programs)
+    interpreters = machine.find_interpreters()
     environments = list(dict.fromkeys(venv for name in wanted for venv in stages.STAGES[name]))
     obstacles = machine.make_environments(environments, interpreters)
     seeded = None
@@ -84,12 +86,12 @@ def prepare(wanted, interpreters):
     problems = {}
     for name in wanted:
         found = [obstacles[venv] for venv in stages.STAGES[name]]
-        if machine.missing_programs(stages.PROGRAMS.get(name, ())):
+        if packages and machine.missing_programs(stages.PROGRAMS.get(name, ())):
             found.append(packages)
         if name in stages.USE_ANSIBLE_TEST:
             found.append(seeded)
         problems[name] = "\n".join(text for text in found if text) or None
-    return problems
+    return problems, interpreters
 
 
 if __name__ == "__main__":

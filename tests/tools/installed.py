@@ -34,14 +34,23 @@ def main():
 
 
 def undocumented(kind, names):
-    """Those names of which ansible-doc shows nothing."""
+    """What ansible-doc has to say against those names, and those of which it shows nothing."""
     if not names:
         return []
-    done = subprocess.run(["ansible-doc", "--type", kind, "--json"] + names, capture_output=True, text=True, check=False)
-    shown = json.loads(done.stdout) if done.returncode == 0 else {}
-    good = [name for name in names if (shown.get(name) or {}).get("doc") or (shown.get(name) or {}).get("entry_points")]
-    return ["ansible-doc shows nothing of %s %s: %s" % (kind, name, done.stderr.strip())
-            for name in names if name not in good]
+    page = ansible_doc(kind, names)
+    problems = ["ansible-doc: %s" % page.stderr.strip()] if page.returncode or "[ERROR]" in page.stderr else []
+    data = ansible_doc(kind, ["--json"] + names)
+    shown = json.loads(data.stdout) if data.returncode == 0 else {}
+    for name in names:
+        told = shown.get(name) or {}
+        if not told.get("doc") and not told.get("entry_points"):
+            problems.append("ansible-doc shows nothing of %s %s: %s" % (kind, name, data.stderr.strip()))
+    return problems
+
+
+def ansible_doc(kind, words):
+    """Ask ansible-doc for one kind of plugin."""
+    return subprocess.run(["ansible-doc", "--type", kind] + words, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

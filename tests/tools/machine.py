@@ -69,7 +69,7 @@ def missing_programs(programs):
 
 def install_packages(programs):
     """Install the Debian packages of the programs that are missing; needs root only when one is."""
-    packages = sorted({PROGRAMS[program] for program in missing_programs(programs)})
+    packages = sorted({PROGRAMS[program] for program in missing_programs(programs)} | missing_venv())
     if not packages:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -79,6 +79,15 @@ def install_packages(programs):
     quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
     logged("apt.log", ["apt-get", "update"], env=quiet)
     logged("apt.log", ["apt-get", "install", "-y", "--no-install-recommends"] + packages, env=quiet)
+
+
+def missing_venv():
+    """The package without which Debian's own Python cannot make virtual environments, when it is missing."""
+    python = "/usr/bin/python3"
+    if not os.access(python, os.X_OK) or not shutil.which("apt-get"):
+        return set()
+    asked = subprocess.run([python, "-c", "import ensurepip"], stderr=subprocess.DEVNULL, check=False)
+    return {"python3-venv"} if asked.returncode else set()
 
 
 def find_interpreters():

@@ -20,7 +20,9 @@ import counts
 from places import CHECKOUT, LOGS
 
 LINES_ON_FAILURE = 120
+SECONDS_TO_CLEAN_UP = 20
 speak = threading.Lock()
+stopping = threading.Event()
 running = set()
 
 
@@ -69,6 +71,7 @@ def run_stages(stages, workers=2):
     try:
         return list(pool.map(run_stage, stages))
     finally:
+        stopping.set()
         for child in list(running):
             end(child)
         pool.shutdown(cancel_futures=True)
@@ -81,6 +84,8 @@ def run_stage(stage):
     if stage.problem:
         outcome.failed, outcome.notes = 1, [stage.problem]
     for check in stage.checks:
+        if stopping.is_set():
+            break
         log = LOGS / ("%s.log" % check.name)
         status, output = run_check(check, log)
         counted = check.count(check, status, output)
@@ -111,13 +116,24 @@ def run_check(check, log):
 
 
 def end(child):
-    """End a check together with the processes that it left behind."""
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    """End a check together with the processes that it left behind; it may first clean up what it made."""
+    if child.poll() is None:
+        signal_group(child, signal.SIGTERM)
+        try:
+            child.wait(timeout=SECONDS_TO_CLEAN_UP)
+        except subprocess.TimeoutExpired:
+            pass
+    signal_group(child, signal.SIGKILL)
     child.wait()
     running.discard(child)
+
+
+def signal_group(child, number):
+    """Send a signal to all that is left of a check."""
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        pass
 
 
 def tell(check, counted, output, log):

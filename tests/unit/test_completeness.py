@@ -16,8 +16,11 @@ TARGETS = TREE / "tests" / "integration" / "targets"
 UNIT = TREE / "tests" / "unit" / "plugins"
 # Formats that cannot hold a comment, or texts for readers.
 WITHOUT_LICENCE = (".md", ".txt", ".json", ".cfg")
+# What ansible-test leaves in a tree.
+MADE = (TREE / "tests" / "output", TREE / "tests" / "integration" / "inventory")
 LICENSED = [path for folder in ("changelogs", "demo", "meta", "playbooks", "plugins", "roles", "tests", ".ci")
-            for path in sorted((TREE / folder).rglob("*")) if path.is_file()]
+            for path in sorted((TREE / folder).rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts and not set(MADE) & {path, *path.parents}]
 
 
 def relative(path):
@@ -42,14 +45,21 @@ def test_every_role_has_a_target_a_page_and_a_specification(role):
     assert (role / "meta" / "argument_specs.yml").is_file()
 
 
-@pytest.mark.parametrize("path", sources("module_utils") + sources("test"), ids=relative)
-def test_every_file_of_the_engine_has_unit_tests(path):
-    inside = path.relative_to(PLUGINS)
-    assert (UNIT / inside.parent / ("test_" + inside.name)).is_file()
+@pytest.mark.parametrize("path", sources("test"), ids=relative)
+def test_every_plugin_has_unit_tests(path):
+    assert (UNIT / "test" / ("test_" + path.name)).is_file()
+
+
+@pytest.mark.parametrize("path", sorted((PLUGINS / "module_utils").glob("[a-z]*")), ids=relative)
+def test_every_room_has_unit_tests(path):
+    if path.is_dir():
+        assert list((UNIT / "module_utils" / path.name).glob("test_*.py"))
+    else:
+        assert (UNIT / "module_utils" / ("test_" + path.name)).is_file()
 
 
 @pytest.mark.parametrize("path", LICENSED, ids=relative)
 def test_every_file_names_its_licence(path):
-    if path.suffix in WITHOUT_LICENCE or "output" in path.parts or path.stat().st_size == 0:
+    if path.suffix in WITHOUT_LICENCE or path.stat().st_size == 0:
         return
     assert "SPDX-License-Identifier: GPL-3.0-or-later" in path.read_text(encoding="utf-8")[:1500]
