@@ -28,8 +28,8 @@ from ..system.files import as_bytes
 from ..system.process import Limits, run_child, start_child
 from .copying import copy_file
 from .header import SIDECARS
-from .sandbox import (clear_errors, create_database, is_busy, open_live, open_live_reserved, owner_of, read_header,
-                      uri_of)
+from .sandbox import (clear_errors, create_database, is_busy, open_live, open_live_reserved, owner_of, pause,
+                      read_header, uri_of)
 
 METHODS = ("auto", "backup", "clone", "vacuum")
 # What a snapshot may take longer than its deadline before it is ended from outside.
@@ -118,8 +118,13 @@ def _clone(path, target, deadline):
     if live.execute("PRAGMA journal_mode").fetchone()[0] == b"wal":
         raise sqlite3.OperationalError("database is locked: it was just switched to WAL")
     # By another process: when this one closed the file, its locks would go. It dies with this one.
-    run_child(copy_file, (path, target), limits=Limits(wall_seconds=max(0.0, deadline - time.monotonic()) + 60))
+    run_child(_copy_file, (path, target), limits=Limits(wall_seconds=max(0.0, deadline - time.monotonic()) + 60))
     live.execute("ROLLBACK")
+
+
+def _copy_file(path, target):
+    with clear_errors(path):
+        return copy_file(path, target)
 
 
 def _vacuum(path, target, deadline):
@@ -138,7 +143,7 @@ def _vacuum(path, target, deadline):
             if not is_busy(error) or time.monotonic() >= deadline:
                 raise
             _remove(target)
-            time.sleep(0.002)
+            pause()
 
 
 def _synchronize(target):

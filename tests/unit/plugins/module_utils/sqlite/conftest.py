@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 
 import pytest
 
@@ -183,6 +182,15 @@ def copy(tmp_path):
 
 
 @pytest.fixture
-def soon():
-    """A deadline in two seconds, on the clock that the engine uses."""
-    return time.monotonic() + 2
+def small_disk(place):
+    """A directory with room for 1 MiB, where we are root and can mount one; else just one that nobody can write."""
+    path = place.room()
+    if os.geteuid() != 0:
+        os.chmod(path, 0o500)
+        yield path
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=%d" % OWNER, "tmpfs", path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
