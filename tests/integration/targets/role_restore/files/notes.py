@@ -7,8 +7,8 @@
     notes.py make ROOT STATUS COUNT   COUNT notes in a WAL database, three uploads, and settings with a status
     notes.py start ROOT PORT          answers with the status and the number of notes, in the background
     notes.py stop ROOT                returns when it has gone
-    notes.py digest ROOT              path, mode and digest of every file of the state
-    notes.py pid ROOT                 the process that answers, or nothing
+    notes.py look ROOT [PORT]         as JSON: path, mode and digest of every file of the state, what lies beside it,
+                                      and, where there is a port, the process that answers and its answer
     notes.py port                     a port that is free
 """
 
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 
 def connect(root):
@@ -111,16 +112,23 @@ def read_pid(root):
         return ""
 
 
-def digest(root):
-    for directory in ("data", "uploads"):
-        for folder, _folders, names in sorted(os.walk(os.path.join(root, directory))):
-            for name in sorted(names):
-                path = os.path.join(folder, name)
-                if name.endswith(("-wal", "-shm")):
-                    continue
+def look(root, port=None):
+    found = {"state": [], "beside": []}
+    for folder, folders, names in sorted(os.walk(root)):
+        for name in sorted(folders + names):
+            path = os.path.join(folder, name)
+            shown = os.path.relpath(path, root)
+            if ".before-restore-" in path or "/.appstate" in path:
+                found["beside"].append(shown)
+            elif name in names and shown.startswith(("data/", "uploads/")) and not name.endswith(("-wal", "-shm")):
                 with open(path, "rb") as content:
-                    print("%s %o %s" % (os.path.relpath(path, root), os.lstat(path).st_mode,
-                                        hashlib.sha256(content.read()).hexdigest()))
+                    found["state"].append([shown, "%o" % os.lstat(path).st_mode,
+                                           hashlib.sha256(content.read()).hexdigest()])
+    if port:
+        with urllib.request.urlopen("http://127.0.0.1:%s/" % port, timeout=10) as answer:
+            found["answer"] = json.load(answer)
+        found["pid"] = read_pid(root)
+    print(json.dumps(found))
 
 
 def port():
@@ -129,8 +137,7 @@ def port():
         print(listener.getsockname()[1])
 
 
-COMMANDS = {"make": make, "run": run, "start": start, "stop": stop, "digest": digest, "port": port,
-            "pid": lambda root: print(read_pid(root))}
+COMMANDS = {"make": make, "run": run, "start": start, "stop": stop, "look": look, "port": port}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])
