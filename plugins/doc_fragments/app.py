@@ -5,14 +5,7 @@
 from __future__ import annotations
 
 
-class ModuleDocFragment:
-    """Documentation of what the modules share; it mirrors ``module_utils/module.py``."""
-
-    DOCUMENTATION = r"""
-options: {}
-"""
-
-    APP = r"""
+_APP = r"""
 options:
   app:
     description:
@@ -25,7 +18,17 @@ options:
       - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
+    required: %s
 """
+
+
+class ModuleDocFragment:
+    """Documentation of what the modules share; it mirrors ``module_utils/module.py``."""
+
+    # Ansible merges fragments by whole options, so each way to take an app is written out.
+    APP = _APP % "true"
+
+    APP_OPTIONAL = _APP % "false"
 
     PLACES = r"""
 options:

@@ -17,9 +17,6 @@ description:
 extends_documentation_fragment:
   - appstate.backup.app.app
   - appstate.backup.app.places
-options:
-  app:
-    required: true
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the target.

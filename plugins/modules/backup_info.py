@@ -13,7 +13,7 @@ description:
   - Lists all backups of an app at its destination, newest first, or tells of one archive.
   - Only manifests are read, so thousands are listed quickly. Use M(appstate.backup.backup_verify) to read archives too.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app.app_optional
 options:
   archive:
     description:

@@ -22,8 +22,6 @@ extends_documentation_fragment:
   - appstate.backup.app.selection
   - appstate.backup.app.places
 options:
-  app:
-    required: true
   state:
     description:
       - V(staged) extracts and validates, and leaves the result waiting. The application may still run.

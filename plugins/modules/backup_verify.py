@@ -13,7 +13,7 @@ description:
   - Reads a backup and says for each member whether it is what was backed up. Live state is not touched.
   - Fails if anything is wrong, and lists all of it.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app.app_optional
   - appstate.backup.app.selection
 options:
   level:

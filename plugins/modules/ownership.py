@@ -16,8 +16,6 @@ description:
 extends_documentation_fragment:
   - appstate.backup.app.app
 options:
-  app:
-    required: true
   target_root:
     description:
       - Works on this directory instead of the root of the app.

@@ -77,7 +77,6 @@ class Outcome:
                 "moved_aside": [os.path.join(root, aside) for aside in asides],
                 "warnings": self.content.get("warnings", []) + ([self.ended] if self.ended else [])}
 
-
     def diff(self):
         """The paths that are replaced, before and after, as Ansible shows a difference."""
         root = self.content.get("root", "")
@@ -231,8 +230,9 @@ class Restore:
     def _fill(self, staging, selected, content):
         plan = staging.fill(selected, self._request.only, self._ownership, self._on_bytes)
         made = ["%s did not exist and was made" % self._request.root] if content["made_root"] else []
-        content["warnings"] = made + staging.warnings + ["%s is no user or group of this host; its number is kept" % name
-                                                  for name in sorted(self._ownership.unknown)]
+        unknown = ["%s is no user or group of this host; its number is kept" % name
+                   for name in sorted(self._ownership.unknown)]
+        content["warnings"] = made + staging.warnings + unknown
         content["databases"] = [target.path for target in plan.targets if target.type == "sqlite"]
         content["targets"] = plan_targets(plan)
 
