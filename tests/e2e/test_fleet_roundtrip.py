@@ -15,6 +15,7 @@ import random
 import re
 import stat
 import time
+from datetime import datetime, timedelta
 
 import pytest
 from hosts.fleet import Fleet
@@ -273,7 +274,8 @@ def test_one_corrupt_database_harms_no_other_host_and_is_never_published(story, 
 def test_restore_before_goes_back_to_the_older_backup(story, restored):
     ledger = story.ledgers["host1", "club"]
     first, second = ledger.manifests()
-    run = story.fleet.playbook(RESTORE, {"restore_app": "club", "restore_before": second["created"]}, limit="host1")
+    moment = datetime.fromisoformat(second["created"].replace("Z", "+00:00")) - timedelta(seconds=1)
+    run = story.fleet.playbook(RESTORE, {"restore_app": "club", "restore_before": moment.isoformat()}, limit="host1")
     run.ok()
     (result,) = run.results("appstate.backup.backup_restore", status="ok")[-1:]
     assert result["backup"]["id"] == first["id"]

@@ -164,7 +164,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(fleet, ledger, s
                 stream.truncate(middle)
         run = restore(fleet, ledger, restore_which=name)
         assert run.returncode != 0 and ledger.name in run.results(MODULE, status="failed")[0]["msg"]
-        assert (ledger.tree(), ledger.pid()) == (state, pid)
+        assert (without_times(ledger.tree(), {b"."}), ledger.pid()) == (without_times(state, {b"."}), pid)
     finally:
         os.replace(path + ".kept", path)
 

@@ -164,7 +164,9 @@ class Ledger:
         return Handler
 
     def start(self):
-        """Run in the background, detached from everything, as the owner."""
+        """Run in the background, detached from everything, as the owner; it does so once only."""
+        if self.running():
+            return
         if os.fork():
             os.wait()
             return
@@ -185,19 +187,26 @@ class Ledger:
 
     def stop(self):
         """End the background process and wait until it is gone; nothing to do is fine."""
-        if self.flag("stubborn") or not os.path.exists(self.pid_file):
-            return
-        with open(self.pid_file, encoding="ascii") as stream:
-            pid = int(stream.read())
         until = time.monotonic() + 15
+        pid = self.running()
+        while pid and not self.flag("stubborn"):
+            if time.monotonic() > until:
+                sys.exit("%s does not stop" % self.name)
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)
+
+    def running(self):
+        """The number of the background process; 0 where there is none."""
         try:
-            os.kill(pid, signal.SIGTERM)
-            while time.monotonic() < until:
-                os.kill(pid, 0)
-                time.sleep(0.02)
-            sys.exit("%s does not stop" % self.name)
-        except ProcessLookupError:
-            os.remove(self.pid_file)
+            with open(self.pid_file, encoding="ascii") as stream:
+                pid = int(stream.read())
+            os.kill(pid, 0)
+            return pid
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
 
 
 def main(action, name, *more):
