@@ -81,8 +81,7 @@ class Journal:
         """The restore has ended."""
         directory = files.private_directory(self._directory_path)
         try:
-            files.remove_if_there(directory, self._name)
-            os.fsync(directory)
+            files.remove_written(directory, self._name)
         finally:
             os.close(directory)
         self.content = None

@@ -16,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 import stat
 
 from .errors import AppStateError, SourceError, SpaceError
@@ -249,8 +248,12 @@ def read_file(directory, name, most):
 
 
 def write_atomically(directory, name, data, mode=0o600):
-    """Puts a whole file at a name of a private directory, or leaves what was there: temporary file, fsync, rename."""
-    temporary = b".%s.%s.tmp" % (as_bytes(name), secrets.token_hex(6).encode())
+    """Puts a whole file at a name of a private directory, or leaves what was there: temporary file, fsync, rename.
+
+    The caller is the only one who writes that name, so what a killed run left under the temporary one is replaced.
+    """
+    temporary = _temporary(name)
+    remove_if_there(directory, temporary)
     descriptor = os.open(temporary, CREATE, mode, dir_fd=directory)
     try:
         try:
@@ -263,6 +266,17 @@ def write_atomically(directory, name, data, mode=0o600):
         remove_if_there(directory, temporary)
         raise
     os.fsync(directory)
+
+
+def remove_written(directory, name):
+    """Removes what ``write_atomically`` wrote, and what a killed run left of its attempt."""
+    for each in (as_bytes(name), _temporary(name)):
+        remove_if_there(directory, each)
+    os.fsync(directory)
+
+
+def _temporary(name):
+    return b".%s.tmp" % as_bytes(name)
 
 
 def remove_if_there(directory, name):
