@@ -35,14 +35,15 @@ def copy_file(source, target):
             raise SourceError("is not a regular file", path=source)
         writing = os.open(target, CREATE, 0o600)
         try:
-            return _copy(reading, writing)
+            return copy_descriptor(reading, writing)
         finally:
             os.close(writing)
     finally:
         os.close(reading)
 
 
-def _copy(reading, writing):
+def copy_descriptor(reading, writing):
+    """As ``copy_file``, from one open file into another, which is empty."""
     if _reflink(reading, writing):
         return "reflink"
     done = _copy_in_kernel(reading, writing)

@@ -98,7 +98,8 @@ def examine_live(path, integrity="none", row_counts=True, deadline_seconds=30.0,
         path: absolute.
         deadline_seconds: how long a locked database is tried.
     Returns:
-        As ``start_examination``, without ``assertions``, and with ``size`` and ``wal_size`` in bytes.
+        As ``start_examination``, without ``assertions``, and with ``size`` and ``wal_size`` in bytes. A faulty
+        database has a passport too: what its header says.
     """
     path = as_bytes(path)
     child = start_child(_examine_live, (path, integrity, row_counts, deadline_seconds), owner_of(path),
@@ -157,6 +158,7 @@ def _examine_live(path, level, row_counts, deadline_seconds):
         header = read_header(path)
         connection = open_live(path, time.monotonic() + deadline_seconds)
         found = _examine(connection, level, row_counts, header.journal)
+        found["passport"] = found["passport"] or _passport_of(header)
         found["size"] = os.stat(path).st_size
         found["wal_size"] = _size_or_zero(path + b"-wal")
         return found
@@ -215,6 +217,12 @@ def _remove_if_empty_or_shared(sidecar, suffix):
     """A -shm is only an index of the -wal; an empty -wal or -journal holds nothing."""
     if os.path.lexists(sidecar) and (suffix == "-shm" or os.stat(sidecar).st_size == 0):
         os.unlink(sidecar)
+
+
+def _passport_of(header):
+    told = {name: getattr(header, name) for name in ("page_size", "page_count", "encoding", "user_version",
+                                                     "application_id")}
+    return dict(told, journal_mode="wal" if header.journal == "wal" else "delete", schema_digest=None, tables=None)
 
 
 def _size_or_zero(path):
