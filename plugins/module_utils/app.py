@@ -10,18 +10,16 @@ that names the app, the key and what would be right.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 
+from .description import Reader
+from .settings import read_settings
 from .system.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
-MODE = re.compile(r"0?[0-7]{3,4}\Z")
 COMPRESSIONS = ("auto", "zstd", "gzip")
 SNAPSHOT_METHODS = ("auto", "backup", "clone", "vacuum")
-# What lies in an archive beside the application's own files.
-RESERVED = ".appstate"
 
 
 class App:
@@ -36,11 +34,13 @@ class App:
         file_mode, directory_mode: modes likewise, or None.
         compression: ``auto`` (zstd where the host has it, else gzip), ``zstd`` or ``gzip``.
         snapshot_deadline: seconds that a snapshot may wait and take.
-        service, health: what the restore role stops, starts and probes; the engine only checks their shape.
+        service, health: what a restore stops, starts and probes.
+        settings: what a run does beside the backup itself; see ``settings.Settings``.
     """
 
     def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
-                 compression="auto", snapshot_deadline=300.0, service=None, health=None):
+                 compression="auto", snapshot_deadline=300.0, service=None, health=None,
+                 settings=None):
         self.name = name
         self.root = root
         self.destination = destination
@@ -53,6 +53,7 @@ class App:
         self.snapshot_deadline = snapshot_deadline
         self.service = service
         self.health = health
+        self.settings = settings
 
     @property
     def directory(self):
@@ -111,7 +112,8 @@ class FilesSource:
 
 
 APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
-            "service", "health", "snapshot_deadline")
+            "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
+            "allow_network_destination")
 SOURCE_KEYS = {"sqlite": ("type", "path", "required", "assertions", "method", "foreign_keys"),
                "files": ("type", "path", "required", "exclude")}
 ASSERTION_KEYS = ("sql", "min", "max", "equals")
@@ -127,7 +129,7 @@ def parse_app(told, need_destination=True):
     """
     if not isinstance(told, dict):
         raise ConfigurationError("an app is a dictionary, not %s" % type(told).__name__)
-    reader = _Reader(told.get("name") if isinstance(told.get("name"), str) else None)
+    reader = _AppReader(told.get("name") if isinstance(told.get("name"), str) else None)
     reader.known(told, APP_KEYS, "the app")
     name = reader.text(told, "name")
     if not NAME.match(name):
@@ -142,97 +144,13 @@ def parse_app(told, need_destination=True):
         compression=reader.choice(told, "compression", COMPRESSIONS),
         snapshot_deadline=reader.seconds(told, "snapshot_deadline", 300.0),
         service=reader.optional(told, "service", reader.service),
-        health=reader.optional(told, "health", reader.health))
+        health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told))
     reader.destination_outside(app)
     return app
 
 
-class _Reader:
-    """Reads typed values out of one app's dictionary; every failure names the app."""
-
-    def __init__(self, app_name):
-        self._app_name = app_name
-
-    def fail(self, message, remedy=None):
-        raise ConfigurationError(message, app=self._app_name, remedy=remedy)
-
-    def known(self, told, keys, what):
-        if not isinstance(told, dict):
-            self.fail("%s is a dictionary, not %r" % (what, told))
-        for key in told:
-            if key not in keys:
-                near = difflib.get_close_matches(str(key), keys, 1)
-                self.fail("%s has an unknown key %r" % (what, key),
-                          "Did you mean %r?" % near[0] if near else "Known keys: %s" % ", ".join(keys))
-
-    def optional(self, told, key, read):
-        return None if told.get(key) is None else read(told, key)
-
-    def text(self, told, key, what="the app"):
-        value = told.get(key)
-        if not isinstance(value, str) or not value or "\0" in value:
-            self.fail("%s needs %r, a text" % (what, key) if value is None else "%r of %s is not a text: %r"
-                      % (key, what, value))
-        return str(value)
-
-    def absolute(self, told, key):
-        value = self.text(told, key)
-        if not value.startswith("/"):
-            self.fail("%r is not an absolute path: %r" % (key, value), "Begin it with a slash")
-        clean = os.path.normpath("/" + value.lstrip("/"))
-        if ".." in value.split("/") or clean == "/":
-            self.fail("%r may not be %r" % (key, value), "Name one directory, without '..'")
-        return clean
-
-    def relative(self, told, what):
-        value = self.text(told, "path", what)
-        if value.startswith("/"):
-            self.fail("the path of %s is absolute: %r" % (what, value), "Paths of sources are relative to the root")
-        parts = [part for part in value.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            self.fail("the path of %s leaves the root: %r" % (what, value), "Set 'root' further up")
-        if not parts:
-            self.fail("the path of %s is the root itself" % what,
-                      "Set 'root' to the directory above, and name this one as the path")
-        if parts[0] == RESERVED:
-            self.fail("the path of %s begins with %s, which archives keep for themselves" % (what, RESERVED))
-        return "/".join(parts)
-
-    def account(self, told, key):
-        value = told[key]
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-            self.fail("%r is a name or a numeric id, not %r" % (key, value))
-        return value if isinstance(value, int) else str(value)
-
-    def mode(self, told, key):
-        value = told[key]
-        if not isinstance(value, str) or not MODE.match(value):
-            self.fail("%r is not a mode: %r" % (key, value), "Write it in octal, in quotes: \"0640\"")
-        return int(value, 8)
-
-    def choice(self, told, key, choices):
-        value = told.get(key) if told.get(key) is not None else choices[0]
-        if value not in choices:
-            self.fail("%r is %r; it can be %s" % (key, value, ", ".join(choices)))
-        return str(value)
-
-    def seconds(self, told, key, default, what="the app"):
-        value = told.get(key) if told.get(key) is not None else default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
-            self.fail("%r of %s is a number of seconds above 0, not %r" % (key, what, value))
-        return float(value)
-
-    def flag(self, told, key, default, what):
-        value = told.get(key) if told.get(key) is not None else default
-        if not isinstance(value, bool):
-            self.fail("%r of %s is true or false, not %r" % (key, what, value))
-        return value
-
-    def texts(self, value, what, least=0):
-        if not isinstance(value, (list, tuple)) or len(value) < least or \
-                not all(isinstance(item, str) and item and "\0" not in item for item in value):
-            self.fail("%s is a list of texts, not %r" % (what, value))
-        return [str(item) for item in value]
+class _AppReader(Reader):
+    """Reads what only an app has."""
 
     def sources(self, told):
         if not isinstance(told, (list, tuple)) or not told:

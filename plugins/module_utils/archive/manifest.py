@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
 
 from ..system.errors import ArchiveError, SchemaTooNewError
+from ..system.times import parse_time, stamp
 from .members import is_whole, new_digest
 
 FORMAT = 1
@@ -153,27 +153,3 @@ def _digest(content):
 
 def _dump(content):
     return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
-
-
-def stamp(time):
-    """``YYYYMMDDTHHMMSSZ`` of an aware datetime (ISO 8601, basic format, UTC)."""
-    return time.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-
-
-def format_time(time):
-    """RFC 3339 in UTC, to the second."""
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_time(text):
-    """An aware datetime out of RFC 3339 text.
-
-    Raises:
-        ValueError: for anything else, a time without its offset too.
-    """
-    if text.endswith(("Z", "z")):
-        text = text[:-1] + "+00:00"
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError("a time without an offset from UTC: %r" % text)
-    return time

@@ -14,10 +14,11 @@ import os
 import re
 import stat
 
-from ..archive.manifest import ID, MOST, parse_manifest, parse_time
+from ..archive.manifest import ID, MOST, parse_manifest
 from ..archive.streams import ENDINGS
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, SourceError
+from ..system.times import parse_time
 
 PARTIAL = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,62}-\d{8}T\d{6}Z)(\.tar\.zst|\.tar\.gz|\.json)\.partial\Z")
 
@@ -111,6 +112,13 @@ def _stem(name):
     for ending in ENDINGS.values():
         if name.endswith(ending) and ID.match(name[:-len(ending)]):
             return name[:-len(ending)]
+    return None
+
+
+def newest_good(directory_path):
+    """The newest good Backup in an app's directory, or None."""
+    for backup in list_backups(directory_path):
+        return backup if backup.problem is None else None
     return None
 
 
@@ -215,6 +223,16 @@ def remove_partial(directory, id):
             files.remove_if_there(directory, id + ending)
     for ending in endings + (".json",):
         files.remove_if_there(directory, ".%s%s.partial" % (id, ending))
+
+
+def remove(directory, backup):
+    """Deletes a backup: off the list first, and in a way that the next run goes on with where this one is killed."""
+    try:
+        os.rename(backup.id + ".json", ".%s.json.partial" % backup.id, src_dir_fd=directory, dst_dir_fd=directory)
+    except FileNotFoundError:
+        return
+    os.fsync(directory)
+    remove_partial(directory, backup.id)
 
 
 def reap_partials(directory, app_name):

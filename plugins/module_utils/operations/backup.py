@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack
 
 from ..archive import streams
-from ..archive.manifest import FORMAT, Manifest, format_time, stamp
+from ..archive.manifest import FORMAT, Manifest
 from ..archive.reader import read_archive
 from ..archive.writer import ArchiveWriter
 from ..catalog import catalog
@@ -24,6 +24,7 @@ from ..sources.taking import Room, takers_of
 from ..system import files, scratch
 from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
+from ..system.times import format_time, stamp
 from .journal import refuse_unfinished
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
@@ -56,10 +57,15 @@ def take_backup(app, machine, on_bytes=None):
     Raises:
         AppStateError: no backup was made, and nothing is left of the attempt.
     """
+    with AppLock(machine.lock_directory, app.name):
+        return take_backup_locked(app, machine, on_bytes)
+
+
+def take_backup_locked(app, machine, on_bytes=None):
+    """The same for a caller that holds the app's lock."""
     try:
-        with AppLock(machine.lock_directory, app.name):
-            refuse_unfinished(app, machine)
-            return _Run(app, machine, on_bytes).run()
+        refuse_unfinished(app, machine)
+        return _Run(app, machine, on_bytes).run()
     except AppStateError as error:
         raise error.about(app.name)
     except OSError as error:

@@ -14,13 +14,13 @@ import secrets
 import time
 from contextlib import nullcontext
 
-from ..archive.manifest import stamp
 from ..sources.sqlite import sidecars_of
 from ..system import files
 from ..system.accounts import Ownership
 from ..system.errors import AppStateError, BusyError, RestoreError, SourceError
 from ..system.holders import find_holders
 from ..system.locks import AppLock
+from ..system.times import stamp
 from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPING, Journal
 from .selection import select
 from .staging import Staging, check_movable, predicted_plan

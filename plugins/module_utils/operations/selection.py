@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 import stat
 
-from ..archive.manifest import format_time
 from ..archive.reader import first_bytes, read_archive, read_single
 from ..catalog import catalog
 from ..sqlite.header import MAGIC, looks_like_sqlite
 from ..system import files
 from ..system.errors import ArchiveError, ConfigurationError, SourceError
+from ..system.times import format_time
 
 # What a bare database is called inside, until a source says where it goes.
 DATABASE = b"database.db"

@@ -257,6 +257,7 @@ def write_atomically(directory, name, data, mode=0o600):
     descriptor = os.open(temporary, CREATE, mode, dir_fd=directory)
     try:
         try:
+            os.fchmod(descriptor, mode)
             write_all(descriptor, data)
             os.fsync(descriptor)
         finally:

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Typed values out of a dictionary that an operator wrote; each failure names the app, the key and what would be right."""
+
+from __future__ import annotations
+
+import calendar
+import difflib
+import os
+import re
+from datetime import timedelta
+
+from .system.errors import ConfigurationError
+
+MODE = re.compile(r"0?[0-7]{3,4}\Z")
+DURATION = re.compile(r"(?:(\d{1,4})y)?(?:(\d{1,4})m)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?\Z")
+# What lies in an archive beside the application's own files.
+RESERVED = ".appstate"
+
+
+class Reader:
+    """Reads the dictionaries of one app."""
+
+    def __init__(self, app_name):
+        self._app_name = app_name
+
+    def fail(self, message, remedy=None):
+        raise ConfigurationError(message, app=self._app_name, remedy=remedy)
+
+    def known(self, told, keys, what):
+        if not isinstance(told, dict):
+            self.fail("%s is a dictionary, not %r" % (what, told))
+        for key in told:
+            if key not in keys:
+                near = difflib.get_close_matches(str(key), keys, 1)
+                self.fail("%s has an unknown key %r" % (what, key),
+                          "Did you mean %r?" % near[0] if near else "Known keys: %s" % ", ".join(keys))
+
+    def optional(self, told, key, read):
+        return None if told.get(key) is None else read(told, key)
+
+    def text(self, told, key, what="the app"):
+        value = told.get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            self.fail("%s needs %r, a text" % (what, key) if value is None else "%r of %s is not a text: %r"
+                      % (key, what, value))
+        return str(value)
+
+    def absolute(self, told, key):
+        value = self.text(told, key)
+        if not value.startswith("/"):
+            self.fail("%r is not an absolute path: %r" % (key, value), "Begin it with a slash")
+        clean = os.path.normpath("/" + value.lstrip("/"))
+        if ".." in value.split("/") or clean == "/":
+            self.fail("%r may not be %r" % (key, value), "Name one directory, without '..'")
+        return clean
+
+    def relative(self, told, what):
+        value = self.text(told, "path", what)
+        if value.startswith("/"):
+            self.fail("the path of %s is absolute: %r" % (what, value), "Paths of sources are relative to the root")
+        parts = [part for part in value.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            self.fail("the path of %s leaves the root: %r" % (what, value), "Set 'root' further up")
+        if not parts:
+            self.fail("the path of %s is the root itself" % what,
+                      "Set 'root' to the directory above, and name this one as the path")
+        if parts[0] == RESERVED:
+            self.fail("the path of %s begins with %s, which archives keep for themselves" % (what, RESERVED))
+        return "/".join(parts)
+
+    def account(self, told, key):
+        value = told[key]
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            self.fail("%r is a name or a numeric id, not %r" % (key, value))
+        return value if isinstance(value, int) else str(value)
+
+    def mode(self, told, key):
+        value = told[key]
+        if not isinstance(value, str) or not MODE.match(value):
+            self.fail("%r is not a mode: %r" % (key, value), "Write it in octal, in quotes: \"0640\"")
+        return int(value, 8)
+
+    def choice(self, told, key, choices):
+        value = told.get(key) if told.get(key) is not None else choices[0]
+        if value not in choices:
+            self.fail("%r is %r; it can be %s" % (key, value, ", ".join(choices)))
+        return str(value)
+
+    def seconds(self, told, key, default, what="the app"):
+        value = told.get(key) if told.get(key) is not None else default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+            self.fail("%r of %s is a number of seconds above 0, not %r" % (key, what, value))
+        return float(value)
+
+    def flag(self, told, key, default, what):
+        value = told.get(key) if told.get(key) is not None else default
+        if not isinstance(value, bool):
+            self.fail("%r of %s is true or false, not %r" % (key, what, value))
+        return value
+
+    def texts(self, value, what, least=0):
+        if not isinstance(value, (list, tuple)) or len(value) < least or \
+                not all(isinstance(item, str) and item and "\0" not in item for item in value):
+            self.fail("%s is a list of texts, not %r" % (what, value))
+        return [str(item) for item in value]
+
+    def count(self, told, key, what):
+        value = told.get(key) if told.get(key) is not None else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            self.fail("%r of %s is a whole number, not %r" % (key, what, value))
+        return value
+
+    def percent(self, told, key, default, what):
+        value = told.get(key) if told.get(key) is not None else default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 100:
+            self.fail("%r of %s is a percentage above 0, not %r" % (key, what, value))
+        return float(value)
+
+    def duration(self, told, key, what):
+        value = told.get(key)
+        match = DURATION.match(value) if isinstance(value, str) and value else None
+        if not match:
+            self.fail("%r of %s is a duration, not %r" % (key, what, value),
+                      "Write years, months, days and hours as in 1y2m3d4h")
+        return Duration(*(int(number or 0) for number in match.groups()))
+
+    def commands(self, told, key, what):
+        value = told.get(key) or []
+        if not isinstance(value, (list, tuple)):
+            self.fail("%r of %s is a list of commands, not %r" % (key, what, value))
+        return [self.texts(argv, "a command in %r of %s" % (key, what), 1) for argv in value]
+
+
+class Duration:
+    """Years, months, days and hours, as restic writes them: ``1y2m3d4h``."""
+
+    def __init__(self, years=0, months=0, days=0, hours=0):
+        self.years = years
+        self.months = months
+        self.days = days
+        self.hours = hours
+
+    def before(self, time):
+        """The datetime that lies this long before another; the day is cut to the month's length."""
+        months = time.year * 12 + time.month - 1 - self.years * 12 - self.months
+        if months < 12:
+            return time.replace(year=1, month=1, day=1)
+        year, month = divmod(months, 12)
+        last = calendar.monthrange(year, month + 1)[1]
+        moved = time.replace(year=year, month=month + 1, day=min(time.day, last))
+        try:
+            return moved - timedelta(days=self.days, hours=self.hours)
+        except OverflowError:
+            return time.replace(year=1, month=1, day=1)
+
+    @property
+    def seconds(self):
+        """About how many seconds that is: years of 365 days, months of 30."""
+        return (((self.years * 365 + self.months * 30 + self.days) * 24) + self.hours) * 3600
+
+    def __str__(self):
+        parts = ((self.years, "y"), (self.months, "m"), (self.days, "d"), (self.hours, "h"))
+        return "".join("%d%s" % part for part in parts if part[0]) or "0h"
