@@ -1,0 +1,356 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``appstate-backup``: the engine on a host, for cron, for timers, and for whoever is logged in at three in the morning.
+
+All of it is imported at once: the file that this runs from may be replaced by a newer version meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from . import configuration
+from .catalog import catalog, holds
+from .monitor import audit
+from .operations import service
+from .operations.check import check
+from .operations.prune import prune
+from .operations.restore import Request, Restore
+from .operations.run import run_backup
+from .operations.selection import select
+from .operations.verify import LEVELS, verify
+from .progress import Progress
+from .system import files
+from .system.errors import AppStateError
+from .system.files import readable
+from .system.machine import this_machine
+
+VERSION = "0.1.0"
+DESCRIPTION = """\
+Backs up, verifies and restores the state of the applications that are described in
+/etc/appstate-backup/apps.d, one JSON file each. Backups are consistent while the
+application runs, and are read back before they count."""
+EPILOG = """\
+examples:
+  appstate-backup run                         back up every app, prune, report
+  appstate-backup list scriptor               what there is, newest first
+  appstate-backup verify scriptor             prove that the newest can be restored
+  appstate-backup restore scriptor --before 2026-11-19T03:00:00Z
+  appstate-backup rollback scriptor           put back what was there before
+  appstate-backup commit scriptor             or delete it
+
+exit status:
+  0  done        1  failed      3  done, but something could not be read
+  75 locked, or a process holds the database    78 configuration, or a newer format
+
+files:
+  /etc/appstate-backup/apps.d/APP.json        what to do
+  /var/lib/appstate-backup/status/APP.json    how the last run ended
+  /var/lib/appstate-backup/audit.jsonl        who did what, and when"""
+
+
+def main(arguments=None):
+    """Runs the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    machine = this_machine(options.state_directory, options.lock_directory)
+    try:
+        apps = configuration.read_apps(options.config, _wanted(options))
+        return options.command(options, machine, apps)
+    except AppStateError as error:
+        return _failed(options, error)
+    except KeyboardInterrupt:
+        print("appstate-backup: interrupted", file=sys.stderr)
+        return 1
+
+
+def _wanted(options):
+    return options.apps if hasattr(options, "apps") else [options.app]
+
+
+def _failed(options, error):
+    if options.json:
+        print(json.dumps({"error": error.to_dict(), "exit_code": error.exit_code}, sort_keys=True))
+    print("appstate-backup: %s" % error, file=sys.stderr)
+    return error.exit_code
+
+
+def _say(options, told, text):
+    """The result as JSON, or as lines for a person."""
+    if options.json:
+        print(json.dumps(told, sort_keys=True))
+    elif text:
+        print(text)
+
+
+def run_apps(options, machine, apps):
+    """``run``: an app that fails does not keep the others from their turn."""
+    worst, told = 0, []
+    for app in apps:
+        progress = Progress(sys.stderr, app.name)
+        ran = run_backup(app, machine, progress.add, options.accept_shrink)
+        progress.end()
+        worst = _worse(worst, ran.exit_code)
+        told.append({"app": app.name, "exit_code": ran.exit_code, "warnings": ran.warnings,
+                     "backup": None if ran.backup is None else ran.backup.to_dict(machine.now()),
+                     "pruned": [] if ran.pruned is None else ran.pruned.removed,
+                     "error": None if ran.error is None else ran.error.to_dict()})
+        for warning in ran.warnings:
+            print("appstate-backup: app %s: warning: %s" % (app.name, warning), file=sys.stderr)
+        if ran.error is not None:
+            print("appstate-backup: %s" % ran.error, file=sys.stderr)
+        elif not options.json:
+            print("%s  %s  verified to content, %.1f s" % (
+                ran.backup.id, readable(ran.backup.manifest.archive["size"]), ran.backup.manifest.content["duration"]))
+    _say(options, told, None)
+    return worst
+
+
+def _worse(one, other):
+    """The exit status that says more: any failure before an incomplete run, that before none."""
+    return max((one, other), key=lambda code: (0, 1)[code == 3] if code in (0, 3) else 2)
+
+
+def list_apps(options, machine, apps):
+    """``list``: all backups, newest first."""
+    now = machine.now()
+    listed = [(app, catalog.list_backups(app.directory)) for app in apps]
+    lines = []
+    for app, backups in listed:
+        held = _held(app)
+        for backup in backups:
+            lines.append(_line(backup, now, backup.id in held))
+        if not backups:
+            lines.append("%s  has no backups in %s" % (app.name, app.directory))
+    _say(options, [dict(backup.to_dict(now), held=backup.id in _held(app)) for app, backups in listed
+                   for backup in backups], "\n".join(lines))
+    return 0
+
+
+def _line(backup, now, held):
+    if backup.problem is not None:
+        return "%s  NOT GOOD: %s" % (backup.id, backup.problem)
+    told = backup.to_dict(now)
+    return "%s  %10s  %s old  %s%s" % (backup.id, readable(told["size"]), _age(told["age_seconds"]),
+                                       (told["verified"] or {}).get("level", "not verified"), "  held" if held else "")
+
+
+def _age(seconds):
+    return "%3d h" % (seconds // 3600) if seconds < 48 * 3600 else "%3d d" % (seconds // 86400)
+
+
+def _held(app):
+    try:
+        directory = files.open_directory(app.directory)
+    except OSError:
+        return set()
+    try:
+        return holds.held_ids(directory)
+    finally:
+        os.close(directory)
+
+
+def verify_app(options, machine, apps):
+    """``verify``: says what is wrong, member by member."""
+    app = apps[0]
+    with select(app, options.id, options.before, options.archive) as selected:
+        found = verify(selected, options.level, app)
+        told = {"backup": selected.to_dict(machine.now()), "verified": found.ok, "level": found.level,
+                "problems": found.problems}
+        lines = ["%s%s" % (problem["member"] + ": " if problem["member"] else "", problem["problem"])
+                 for problem in found.problems] or ["%s is good (%s)" % (selected.id, found.level)]
+    _say(options, told, "\n".join(lines))
+    return 0 if found.ok else 1
+
+
+def prune_apps(options, machine, apps):
+    """``prune``: removes what the rules do not keep, and says why the others stay."""
+    told = []
+    for app in apps:
+        pruned = prune(app, machine, options.dry_run)
+        told.append({"app": app.name, "removed": pruned.removed, "asides": pruned.asides,
+                     "decisions": [decision.to_dict() for decision in pruned.decisions]})
+        if not options.dry_run and pruned.changed:
+            audit.record(machine.state_directory, machine.now(), app.name, "prune", "ok",
+                         removed=pruned.removed + pruned.asides)
+        if not options.json:
+            for decision in pruned.decisions:
+                print("%s  %s" % (decision.backup.id, "keep: %s" % ", ".join(decision.reasons) if decision.kept
+                                  else "would remove" if options.dry_run else "removed"))
+    _say(options, told, None)
+    return 0
+
+
+def restore_app(options, machine, apps):
+    """``restore``: stage, stop, swap, start, probe; and back again where that fails."""
+    app = apps[0]
+    progress = Progress(sys.stderr, app.name)
+    request = Request(app, options.id, options.before, options.archive, options.only, options.target_root, options.force)
+    restore = Restore(app, machine, request, progress.add)
+    try:
+        outcome = restore.validate() if options.validate_only else restore.stage()
+    finally:
+        progress.end()
+    if not options.validate_only and outcome.state == "staged":
+        outcome = _audited(machine, app, "restore", lambda: _swap(restore, app, request.root != app.root))
+    told = outcome.to_dict()
+    backup = told["backup"]["id"]
+    if options.validate_only:
+        text = "%s can be restored; nothing was changed" % backup
+    else:
+        text = "restored %s\nold state: %s\nundo: appstate-backup rollback %s\nkeep: appstate-backup commit %s" % (
+            backup, ", ".join(told["moved_aside"]) or "there was none", app.name, app.name)
+    _say(options, told, text)
+    return 0
+
+
+def _swap(restore, app, elsewhere):
+    if elsewhere:
+        return restore.restore()
+    try:
+        service.stop(app)
+        outcome = restore.restore()
+        service.start(app)
+        service.probe(app)
+        return outcome
+    except AppStateError as error:
+        _undo(restore, app, error)
+        raise
+
+
+def _undo(restore, app, error):
+    """The old state back, and the app started whatever becomes of that; each failure is told with the first one."""
+    for step in (lambda: service.stop(app), restore.roll_back, lambda: service.start(app)):
+        try:
+            step()
+        except AppStateError as another:
+            error.remedy = "%s; then this failed too: %s" % (error.remedy or "", another)
+    error.message += "; the restore was rolled back"
+
+
+def _audited(machine, app, action, step):
+    try:
+        outcome = step()
+    except AppStateError as error:
+        audit.record(machine.state_directory, machine.now(), app.name, action, str(error))
+        raise
+    told = outcome.to_dict()
+    audit.record(machine.state_directory, machine.now(), app.name, action, "ok" if outcome.changed else "nothing to do",
+                 backup=(told["backup"] or {}).get("id"), root=told["root"])
+    return outcome
+
+
+def commit_app(options, machine, apps):
+    """``commit``: deletes what the last restore set aside."""
+    app = apps[0]
+    outcome = _audited(machine, app, "commit", _ended(options, machine, app).commit)
+    _say(options, outcome.to_dict(), "committed" if outcome.changed else "no restore is pending")
+    return 0
+
+
+def rollback_app(options, machine, apps):
+    """``rollback``: puts back what the last restore set aside."""
+    app = apps[0]
+    elsewhere = options.target_root not in (None, app.root)
+    if not elsewhere:
+        service.stop(app)
+    try:
+        outcome = _audited(machine, app, "rollback", _ended(options, machine, app).roll_back)
+    finally:
+        if not elsewhere:
+            service.start(app)
+    _say(options, outcome.to_dict(), "rolled back" if outcome.changed else "no restore is pending")
+    return 0
+
+
+def _ended(options, machine, app):
+    return Restore(app, machine, Request(app, target_root=options.target_root))
+
+
+def check_apps(options, machine, apps):
+    """``check``: is the configuration good, are the paths there, is a backup overdue."""
+    troubles = [error for app in apps for error in check(app, machine)]
+    _say(options, [error.to_dict() for error in troubles],
+         "\n".join(str(error) for error in troubles) or "%d apps are well" % len(apps))
+    return max((error.exit_code for error in troubles), default=0)
+
+
+def hold_backup(options, machine, apps):
+    """``hold`` and ``release``."""
+    app = apps[0]
+    backup = catalog.choose(catalog.list_backups(app.directory), app.name, app.directory, options.id)
+    directory = files.open_directory(app.directory)
+    try:
+        if options.action == "hold":
+            changed = holds.hold(directory, backup.id, audit.who(), options.reason, machine.now())
+        else:
+            changed = holds.release(directory, backup.id)
+    finally:
+        os.close(directory)
+    if changed:
+        audit.record(machine.state_directory, machine.now(), app.name, options.action, "ok", backup=backup.id)
+    _say(options, {"backup": backup.id, "changed": changed}, "%s: %s" % (backup.id, options.action))
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="appstate-backup", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument("--config", metavar="DIR", default=configuration.DIRECTORY, help="where apps are described")
+    parser.add_argument("--state-directory", metavar="DIR", help="where status, audit log and journals are")
+    parser.add_argument("--lock-directory", metavar="DIR", help="where locks are")
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+    commands.required = True
+    _many(commands, "run", run_apps, "back up, verify, prune, report").add_argument(
+        "--accept-shrink", action="store_true", help="take what databases hold now as right")
+    _many(commands, "list", list_apps, "list backups, newest first")
+    _many(commands, "prune", prune_apps, "remove backups that the rules do not keep").add_argument(
+        "-n", "--dry-run", action="store_true", help="only say what would be removed, and why the others stay")
+    _many(commands, "check", check_apps, "look at configuration, paths and the age of backups")
+    verifier = _one(commands, "verify", verify_app, "prove that a backup is good")
+    verifier.add_argument("--level", choices=LEVELS, default="content")
+    _choosing(verifier)
+    restorer = _one(commands, "restore", restore_app, "restore in one safe step")
+    _choosing(restorer)
+    restorer.add_argument("--validate-only", action="store_true", help="extract and validate, then remove it again")
+    restorer.add_argument("--target-root", metavar="DIR", help="restore to another directory than the app's root")
+    restorer.add_argument("--only", metavar="PATH", action="append", default=[], help="some paths alone (may be repeated)")
+    restorer.add_argument("--force", action="store_true", help="although an earlier restore waits for its commit")
+    for name, function, text in (("commit", commit_app, "delete what the last restore set aside"),
+                                 ("rollback", rollback_app, "put back what the last restore set aside")):
+        _one(commands, name, function, text).add_argument("--target-root", metavar="DIR", help="where it restored to")
+    holder = _one(commands, "hold", hold_backup, "keep a backup whatever the rules say")
+    holder.add_argument("id", metavar="ID")
+    holder.add_argument("--reason", default="", help="why, for whoever finds it")
+    _one(commands, "release", hold_backup, "take a hold away").add_argument("id", metavar="ID")
+    return parser
+
+
+def _many(commands, name, function, text):
+    parser = _command(commands, name, function, text)
+    parser.add_argument("apps", metavar="APP", nargs="*", help="all apps where none is named")
+    return parser
+
+
+def _one(commands, name, function, text):
+    parser = _command(commands, name, function, text)
+    parser.add_argument("app", metavar="APP")
+    return parser
+
+
+def _command(commands, name, function, text):
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _choosing(parser):
+    parser.add_argument("--id", metavar="ID", default="latest", help="a backup's id; the newest good one by default")
+    parser.add_argument("--before", metavar="TIME", help="the newest at or before a time, as 2026-11-19T03:00:00Z")
+    parser.add_argument("--archive", metavar="FILE", help="an archive, also one that an old shell script made")
