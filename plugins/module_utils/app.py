@@ -113,11 +113,12 @@ class FilesSource:
 
 APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
             "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
-            "allow_network_destination")
+            "allow_network_destination", "schedule")
 SOURCE_KEYS = {"sqlite": ("type", "path", "required", "assertions", "method", "foreign_keys"),
                "files": ("type", "path", "required", "exclude")}
 ASSERTION_KEYS = ("sql", "min", "max", "equals")
 SERVICE_KEYS = ("name", "stop", "start")
+SCHEDULE_KEYS = ("minute", "hour", "day", "month", "weekday")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
 
 
@@ -136,6 +137,7 @@ def parse_app(told, need_destination=True):
         reader.fail("'name' is %r; it may have letters, digits, '-' and '_', 63 at the most" % name)
     root = reader.absolute(told, "root")
     destination = reader.absolute(told, "destination") if need_destination or told.get("destination") else None
+    reader.optional(told, "schedule", reader.schedule)
     app = App(
         name, root, destination, tuple(reader.sources(told.get("sources"))),
         owner=reader.optional(told, "owner", reader.account), group=reader.optional(told, "group", reader.account),
@@ -196,6 +198,10 @@ class _AppReader(Reader):
         if told.get("name") is not None:
             return {"name": self.text(told, "name", "'service'")}
         return {step: self.texts(told.get(step), "%r of 'service'" % step, 1) for step in ("stop", "start")}
+
+    def schedule(self, told, key):
+        """When the role schedule has it run; the engine only checks its shape."""
+        self.known(told[key], SCHEDULE_KEYS, "'schedule'")
 
     def health(self, told, key):
         told = told[key]

@@ -59,6 +59,8 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     machine = this_machine(options.state_directory, options.lock_directory)
     try:
+        if options.action == "validate":
+            return validate_file(options)
         apps = configuration.read_apps(options.config, _wanted(options))
         return options.command(options, machine, apps)
     except AppStateError as error:
@@ -279,6 +281,13 @@ def check_apps(options, machine, apps):
     return max((error.exit_code for error in troubles), default=0)
 
 
+def validate_file(options):
+    """``validate``: whether a file can be the configuration of an app, wherever it lies now."""
+    app = configuration.parse_file(options.file)
+    _say(options, {"app": app.name}, "%s describes the app %s" % (options.file, app.name))
+    return 0
+
+
 def hold_backup(options, machine, apps):
     """``hold`` and ``release``."""
     app = apps[0]
@@ -312,6 +321,8 @@ def _parser():
     _many(commands, "prune", prune_apps, "remove backups that the rules do not keep").add_argument(
         "-n", "--dry-run", action="store_true", help="only say what would be removed, and why the others stay")
     _many(commands, "check", check_apps, "look at configuration, paths and the age of backups")
+    _command(commands, "validate", validate_file, "look whether a file can be an app's configuration").add_argument(
+        "file", metavar="FILE")
     verifier = _one(commands, "verify", verify_app, "prove that a backup is good")
     verifier.add_argument("--level", choices=LEVELS, default="content")
     _choosing(verifier)

@@ -67,6 +67,17 @@ def read_app(path):
     return app
 
 
+def parse_file(path):
+    """The App in a file that is not in its place yet."""
+    try:
+        with open(path, "rb") as stream:
+            return parse_app(json.loads(stream.read(MOST).decode("utf-8")))
+    except OSError as error:
+        raise ConfigurationError("cannot be read: %s" % error.strerror, path=path)
+    except ValueError as error:
+        raise ConfigurationError("is no JSON: %s" % error, path=path)
+
+
 def _refuse_writable(found, path):
     """What root runs must not be writable by anyone else: hooks are commands."""
     if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -17,7 +17,7 @@ from ..catalog import catalog
 from ..monitor import audit, metrics, ping
 from ..monitor.status import FAILED, OK, Status
 from ..system.commands import run_command
-from ..system.errors import AppStateError, SpaceError
+from ..system.errors import AppStateError, LockedError, SpaceError
 from ..system.locks import AppLock
 from ..system.mounts import file_system_of, is_volatile_or_remote
 from ..system.times import format_time, parse_time
@@ -84,13 +84,22 @@ class _Run:
         self._ping(ping.START)
         try:
             with AppLock(self._machine.lock_directory, self._app.name):
-                self._hooked()
+                self._work()
+                self._tell(self._write_status, self._write_metrics, self._write_audit, self._write_syslog)
+        except LockedError as error:
+            # Status and metrics are those of the run that goes on.
+            self._fail(error)
+            self._tell(self._write_audit, self._write_syslog)
+        self._ping(ping.FAILURE if self._ran.exit_code else ping.SUCCESS)
+        return self._ran
+
+    def _work(self):
+        try:
+            self._hooked()
         except AppStateError as error:
             self._fail(error.about(self._app.name))
         except OSError as error:
             self._fail(AppStateError("the run failed: %s" % error.strerror, app=self._app.name, path=error.filename))
-        self._tell()
-        return self._ran
 
     def _fail(self, error):
         """Keeps the first error: what comes after it is often its consequence."""
@@ -152,10 +161,9 @@ class _Run:
             raise AlarmError("%s; the backup was taken, and nothing was pruned" % "; ".join(lost),
                              remedy="If that is right, run appstate-backup run --accept-shrink %s" % self._app.name)
 
-    def _tell(self):
+    def _tell(self, *steps):
         ended = self._machine.now()
-        self._ping(ping.FAILURE if self._ran.exit_code else ping.SUCCESS)
-        for step in (self._write_status, self._write_metrics, self._write_audit, self._write_syslog):
+        for step in steps:
             try:
                 step(ended)
             except (AppStateError, OSError) as error:
