@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: command_file
 short_description: Build the command appstate-backup
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Builds the command C(appstate-backup) from the engine of this collection, as one executable file that needs Python 3.8 or
     newer and nothing else, and returns the path of that file on the controller.

@@ -19,7 +19,7 @@ from .catalog import catalog, holds
 from .monitor import audit
 from .operations import service
 from .operations.check import check
-from .operations.prune import prune
+from .operations.prune import prune_recorded
 from .operations.restore import Request, Restore
 from .operations.run import run_backup
 from .operations.selection import select
@@ -173,12 +173,9 @@ def prune_apps(options, machine, apps):
     """``prune``: removes what the rules do not keep, and says why the others stay."""
     told = []
     for app in apps:
-        pruned = prune(app, machine, options.dry_run)
+        pruned = prune_recorded(app, machine, options.dry_run)
         told.append({"app": app.name, "removed": pruned.removed, "asides": pruned.asides,
                      "decisions": [decision.to_dict() for decision in pruned.decisions]})
-        if not options.dry_run and pruned.changed:
-            audit.record(machine.state_directory, machine.now(), app.name, "prune", "ok",
-                         removed=pruned.removed + pruned.asides)
         if not options.json:
             for decision in pruned.decisions:
                 print("%s  %s" % (decision.backup.id, "keep: %s" % ", ".join(decision.reasons) if decision.kept

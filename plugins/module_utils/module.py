@@ -20,6 +20,7 @@ SELECTION = {"which": {"type": "str", "default": "latest"}, "before": {"type": "
 
 def run(module, work):
     """Calls ``work(module, params)`` and ends the module with the result it gives, or with the error it raises."""
+    _hide_secrets(module)
     try:
         result = work(module, module.params)
     except AppStateError as error:
@@ -31,6 +32,15 @@ def run(module, work):
     # Said once, by Ansible's own list of warnings.
     result.pop("warnings", None)
     module.exit_json(**result)
+
+
+def _hide_secrets(module):
+    """The URL of a ping is a secret in the middle of an app, which as a whole is none."""
+    app = module.params.get("app")
+    monitoring = app.get("monitoring") if isinstance(app, dict) else None
+    ping = monitoring.get("ping") if isinstance(monitoring, dict) else None
+    if isinstance(ping, dict) and isinstance(ping.get("url"), str):
+        module.no_log_values.add(ping["url"])
 
 
 def machine_of(params):

@@ -14,9 +14,17 @@ description:
     that passes C(integrity_check) and the assertions of the app; then files, in one streaming pass.
   - The finished archive is read back before it gets its final name. What is listed can be restored.
   - Either a whole, verified backup is published, or the module fails and leaves nothing behind.
+  - It is the same run that the schedule starts on the host. Hooks of the app are run, backups that its retention does not keep
+    are pruned after a good run, and its status file, metrics, audit log and ping say how the run ended.
 extends_documentation_fragment:
   - appstate.backup.app.app
   - appstate.backup.app.places
+options:
+  accept_shrink:
+    description:
+      - Takes what the databases hold now as right, although they lost more than the C(shrink_guard) of the app allows.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying the target.
@@ -106,6 +114,11 @@ backup:
       description: What the operator should know, for example a file that changed while it was read.
       type: list
       elements: str
+pruned:
+  description: Ids of the backups that were removed.
+  returned: success
+  type: list
+  elements: str
 complete:
   description: Whether everything could be read. If not, the warnings name what is missing.
   returned: success
@@ -115,7 +128,8 @@ complete:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
 from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, app_of, machine_of, run
-from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup, take_backup
+from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
+from ansible_collections.appstate.backup.plugins.module_utils.operations.run import refuse_destination, run_backup
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
@@ -124,15 +138,24 @@ def work(module: AnsibleModule, params: dict) -> dict:
     newest = _newest(app) if module._diff else None
     if module.check_mode:
         check_backup(app, machine)
-        result = {"changed": True, "backup": None, "complete": True}
+        refuse_destination(app)
+        result = {"changed": True, "backup": None, "complete": True, "pruned": []}
     else:
-        taken = take_backup(app, machine)
-        result = {"changed": True, "backup": taken.backup.to_dict(machine.now()), "complete": taken.complete,
-                  "warnings": taken.warnings}
+        result = _ran(run_backup(app, machine, accept_shrink=params["accept_shrink"]), machine)
     if module._diff:
         after = result["backup"]["id"] if result["backup"] else "a new backup"
         result["diff"] = {"before": "%s\n" % newest, "after": "%s\n" % after, "before_header": app.directory,
                           "after_header": app.directory}
+    return result
+
+
+def _ran(ran, machine):
+    """A run as the module's result; an alarm fails the module although there is a backup."""
+    result = {"changed": ran.backup is not None, "backup": None if ran.backup is None else ran.backup.to_dict(machine.now()),
+              "complete": ran.complete, "pruned": [] if ran.pruned is None else ran.pruned.removed,
+              "warnings": ran.warnings}
+    if ran.error is not None:
+        result.update(failed=True, msg=str(ran.error), exit_code=ran.error.exit_code, error=ran.error.to_dict())
     return result
 
 
@@ -143,7 +166,8 @@ def _newest(app):
 
 
 def main() -> None:
-    run(AnsibleModule(argument_spec=dict(APP, **PLACES), supports_check_mode=True), work)
+    argument_spec = dict(APP, accept_shrink={"type": "bool", "default": False}, **PLACES)
+    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import re
 from ..catalog import catalog
 from ..catalog.holds import held_ids
 from ..catalog.retention import decide
+from ..monitor import audit
 from ..monitor.status import FAILED, Status
 from ..sources.files import ASIDE
 from ..sources.sqlite import sidecars_of
@@ -65,6 +66,15 @@ def prune(app, machine, dry_run=False):
             return prune_locked(app, machine, dry_run)
     except AppStateError as error:
         raise error.about(app.name)
+
+
+def prune_recorded(app, machine, dry_run=False):
+    """``prune``, with a line in the audit log where it removed anything."""
+    pruned = prune(app, machine, dry_run)
+    if pruned.changed and not dry_run:
+        audit.record(machine.state_directory, machine.now(), app.name, "prune", "ok",
+                     removed=pruned.removed + pruned.asides)
+    return pruned
 
 
 def prune_locked(app, machine, dry_run=False):

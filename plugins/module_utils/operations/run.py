@@ -86,11 +86,14 @@ class _Run:
             with AppLock(self._machine.lock_directory, self._app.name):
                 self._work()
                 self._tell(self._write_status, self._write_metrics, self._write_audit, self._write_syslog)
+                self._ping(ping.FAILURE if self._ran.exit_code else ping.SUCCESS)
+                if self._ran.ping_problem is not None:
+                    self._tell(self._write_status, self._write_metrics)
         except LockedError as error:
             # Status and metrics are those of the run that goes on.
             self._fail(error)
             self._tell(self._write_audit, self._write_syslog)
-        self._ping(ping.FAILURE if self._ran.exit_code else ping.SUCCESS)
+            self._ping(ping.FAILURE)
         return self._ran
 
     def _work(self):
