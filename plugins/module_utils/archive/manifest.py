@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 from ..system.errors import ArchiveError, SchemaTooNewError
 from ..system.times import parse_time, stamp
@@ -91,7 +92,7 @@ def parse_manifest(data, beside):
         ArchiveError: damaged, or not written by this engine.
     """
     try:
-        content = json.loads(data.decode("ascii"))
+        content = json.loads(data.decode("ascii"), object_hook=_with_shared_keys)
     except (ValueError, RecursionError):
         raise ArchiveError("the manifest is no JSON, so it is damaged")
     if not isinstance(content, dict) or not is_whole(content.get("format")):
@@ -104,9 +105,26 @@ def parse_manifest(data, beside):
         if not isinstance(content.get(key), kind) or isinstance(content.get(key), bool):
             raise ArchiveError("the manifest is damaged (%r is missing or of a wrong type)" % key)
     manifest = Manifest(content)
-    if set(content) - set(keys) or not _as_written(manifest, data) or not _sound(content, beside):
+    as_written = _has_its_digest if beside else _as_written
+    if set(content) - set(keys) or not as_written(manifest, data) or not _sound(content, beside):
         raise ArchiveError("the manifest is damaged (it is not as it was written)")
     return manifest
+
+
+def _with_shared_keys(told):
+    """A dictionary with the same keys as all others: of thousands of manifests, a third would be keys."""
+    return {sys.intern(key): value for key, value in told.items()}
+
+
+def _has_its_digest(manifest, data):
+    """Whether the copy beside an archive is as it was written: its digest is that of its bytes without that one line.
+
+    Thousands of them are read for one listing, and this is many times faster than writing each one again.
+    """
+    line = b'\n "digest": "%s",' % manifest.content["digest"].encode("ascii", "replace")
+    digest = new_digest()
+    digest.update(data.replace(line, b"", 1))
+    return digest.hexdigest() == manifest.content["digest"]
 
 
 def _as_written(manifest, data):
