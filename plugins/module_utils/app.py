@@ -147,6 +147,15 @@ def parse_app(told, need_destination=True):
     return app
 
 
+def check_root(path, key, app_name):
+    """A root that stands outside of an app's description, made plain.
+
+    Raises:
+        ConfigurationError: it is not absolute, has ``..``, or is the whole file system.
+    """
+    return _Reader(app_name).absolute({key: path}, key)
+
+
 class _Reader:
     """Reads typed values out of one app's dictionary; every failure names the app."""
 

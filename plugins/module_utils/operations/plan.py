@@ -45,6 +45,10 @@ class Target:
         own = files.as_bytes(self.path)
         return path == own or path.startswith(own + b"/")
 
+    def has_inside(self, path):
+        """Whether the backup can have something at a path (text) below this one."""
+        return self.type == "files" and self.present and path.startswith(self.path + "/")
+
 
 class Plan:
     """Targets, and where each member of the archive belongs.
@@ -82,16 +86,16 @@ class Plan:
         """
         if not only:
             return self
-        chosen = []
+        chosen = {}
         for wanted in ("/".join(part for part in item.split("/") if part not in ("", ".")) for item in only):
             found = [target for target in self.targets if (target.path + "/").startswith(wanted + "/")]
-            inside = [target for target in self.targets
-                      if target.type == "files" and target.present and wanted.startswith(target.path + "/")]
-            if not found and not inside:
+            if wanted not in [target.path for target in found] and any(each.has_inside(wanted) for each in self.targets):
+                found.append(Target(wanted, "files"))
+            if not found:
                 raise RestoreError("the backup has nothing at %r" % wanted, app=app_name,
                                    remedy="It has: %s" % ", ".join(target.path for target in self.targets))
-            chosen.extend(found or [Target(wanted, "files")])
-        return Plan(chosen, self._moved, self.warnings)
+            chosen.update((target.path, target) for target in found)
+        return Plan(list(chosen.values()), self._moved, self.warnings)
 
 
 def plan_of_manifest(app, manifest):
@@ -104,9 +108,16 @@ def plan_of_manifest(app, manifest):
             warnings.append("%s is in the backup, but is no source of the app any more; it is restored too"
                             % source["path"])
     known = {target.path for target in targets}
-    warnings.extend("%s is not in the backup, so it stays as it is" % source.path
-                    for source in app.sources if source.path not in known)
+    warnings.extend(_untold(source.path, targets) for source in app.sources if source.path not in known)
     return Plan(targets, warnings=warnings)
+
+
+def _untold(path, targets):
+    """What becomes of a source that the backup does not tell of."""
+    for target in targets:
+        if target.has_inside(path):
+            return "%s was no source when the backup was taken, so it is restored as a part of %s" % (path, target.path)
+    return "%s is not in the backup, so it stays as it is" % path
 
 
 def plan_of_contents(app, contents):
