@@ -90,6 +90,11 @@ class Journal:
         self.content = None
         self.write(**content)
 
+    def sweep(self):
+        """Removes what a killed run left of beginning a journal."""
+        if self.content is None and os.path.isdir(self._directory_path):
+            self.remove()
+
     def remove(self):
         """The restore has ended."""
         directory = files.private_directory(self._directory_path)

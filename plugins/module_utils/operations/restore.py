@@ -170,8 +170,11 @@ class Restore:
         if self._phase is None and self._journal.phase is not None:
             self._discard()  # What was staged went with its root.
         self._refuse_lost_root()
+        self._journal.sweep()
         phase = self._phase
-        if phase == STAGING:
+        if phase == RESTORED:
+            self._staging(self._journal.content).discard()
+        elif phase == STAGING:
             self._discard()
             self._ended = "an earlier restore was cut off before it swapped anything; what it had staged was removed"
         elif phase in (SWAPPING, ROLLING_BACK):
