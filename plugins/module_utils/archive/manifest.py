@@ -15,12 +15,11 @@ import re
 from datetime import datetime, timezone
 
 from ..system.errors import ArchiveError, SchemaTooNewError
-from .members import is_whole, new_digest
+from .members import DIGEST, is_whole, new_digest
 
 FORMAT = 1
 MOST = 16 * 1024 * 1024
 ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
-DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
         "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
         "warnings": list}
