@@ -15,7 +15,7 @@ description:
   - The finished archive is read back before it gets its final name. What is listed can be restored.
   - Either a whole, verified backup is published, or the module fails and leaves nothing behind.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app
   - appstate.backup.app.places
 attributes:
   check_mode:
@@ -138,7 +138,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 def _newest(app):
     """The id of the newest backup, or None."""
-    backups = list_backups(app.directory)
+    backups = list_backups(app.directory, app.name)
     return backups[0].id if backups else None
 
 
