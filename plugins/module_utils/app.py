@@ -179,9 +179,10 @@ class _Reader:
 
     def text(self, told, key, what="the app"):
         value = told.get(key)
-        if not isinstance(value, str) or not value or "\0" in value:
-            self.fail("%s needs %r, a text" % (what, key) if value is None else "%r of %s is not a text: %r"
-                      % (key, what, value))
+        if value is None:
+            self.fail("%s needs %r, a text" % (what, key))
+        if not _is_text(value):
+            self.fail("%r of %s is not a text: %r" % (key, what, value))
         return str(value)
 
     def absolute(self, told, key):
@@ -209,7 +210,7 @@ class _Reader:
 
     def account(self, told, key):
         value = told[key]
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        if not _is_text(value) and not (_is_whole(value) and value < 2 ** 32 - 1):
             self.fail("%r is a name or a numeric id, not %r" % (key, value))
         return value if isinstance(value, int) else str(value)
 
@@ -239,7 +240,7 @@ class _Reader:
 
     def texts(self, value, what, least=0):
         if not isinstance(value, (list, tuple)) or len(value) < least or \
-                not all(isinstance(item, str) and item and "\0" not in item for item in value):
+                not all(_is_text(item) for item in value):
             self.fail("%s is a list of texts, not %r" % (what, value))
         return [str(item) for item in value]
 
@@ -255,7 +256,7 @@ class _Reader:
             yield source
 
     def source(self, told, what):
-        if not isinstance(told, dict) or told.get("type") not in SOURCE_KEYS:
+        if not isinstance(told, dict) or not isinstance(told.get("type"), str) or told["type"] not in SOURCE_KEYS:
             self.fail("%s needs a 'type': %s" % (what, " or ".join(sorted(SOURCE_KEYS))))
         kind = told["type"]
         if isinstance(told.get("path"), str):
@@ -265,7 +266,10 @@ class _Reader:
         required = self.flag(told, "required", True, what)
         if kind == "files":
             return FilesSource(path, required, self.texts(told.get("exclude") or [], "'exclude' of %s" % what))
-        return SqliteSource(path, required, [self.assertion(item, what) for item in told.get("assertions") or []],
+        assertions = told.get("assertions") or []
+        if not isinstance(assertions, (list, tuple)):
+            self.fail("'assertions' of %s is a list, not %r" % (what, assertions))
+        return SqliteSource(path, required, [self.assertion(item, what) for item in assertions],
                             self.choice(told, "method", SNAPSHOT_METHODS),
                             self.flag(told, "foreign_keys", False, what))
 
@@ -294,6 +298,14 @@ class _Reader:
         self.text(told, "url", "'health'")
         for number in ("timeout", "delay"):
             self.seconds(told, number, 5, "'health'")
+        if told.get("expression") is not None:
+            self.text(told, "expression", "'health'")
+        if told.get("retries") is not None and not _is_whole(told["retries"]):
+            self.fail("'retries' of 'health' is a whole number, not %r" % (told["retries"],))
+        status = told.get("status") if told.get("status") is not None else [200]
+        if not all(_is_whole(number) for number in (status if isinstance(status, (list, tuple)) else [status])):
+            self.fail("'status' of 'health' is a number or a list of numbers, not %r" % (status,))
+        self.flag(told, "validate_certs", True, "'health'")
         return dict(told)
 
     def destination_outside(self, app):
@@ -304,3 +316,13 @@ class _Reader:
             if app.directory == place or app.directory.startswith(place + "/"):
                 self.fail("the destination %s lies inside the source %r, so each backup would hold the earlier ones"
                           % (app.destination, source.path), "Choose a destination outside of it")
+
+
+def _is_text(value):
+    """Whether a value is a text that can stand in a path or an argument."""
+    return isinstance(value, str) and bool(value) and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+
+
+def _is_whole(value):
+    """Whether a value is a whole number from 0 on; to Python, true and false are numbers too."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
