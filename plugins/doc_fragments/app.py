@@ -5,7 +5,12 @@
 from __future__ import annotations
 
 
-_APP = r"""
+class ModuleDocFragment:
+    """Documentation of what the modules share; it mirrors ``module_utils/module.py``."""
+
+    # Ansible merges fragments by whole options, and its linters read nothing but literals: so each way to take an app is
+    # written out. A section named like its file (app.app) is never found.
+    DOCUMENTATION = r"""
 options:
   app:
     description:
@@ -18,17 +23,24 @@ options:
       - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
-    required: %s
+    required: true
 """
 
-
-class ModuleDocFragment:
-    """Documentation of what the modules share; it mirrors ``module_utils/module.py``."""
-
-    # Ansible merges fragments by whole options, so each way to take an app is written out.
-    APP = _APP % "true"
-
-    APP_OPTIONAL = _APP % "false"
+    APP_OPTIONAL = r"""
+options:
+  app:
+    description:
+      - One application as the inventory describes it.
+      - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service) and
+        V(health)."
+      - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
+        V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
+      - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
+      - An unknown key is an error that names the app. The guide of the collection describes each key.
+    type: dict
+    required: false
+"""
 
     PLACES = r"""
 options:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 
-from .description import Reader
+from .description import Reader, is_whole
 from .settings import read_settings
 from .system.errors import ConfigurationError
 
@@ -151,6 +151,15 @@ def parse_app(told, need_destination=True):
     return app
 
 
+def check_root(path, key, app_name):
+    """A root that stands outside of an app's description, made plain.
+
+    Raises:
+        ConfigurationError: it is not absolute, has ``..``, or is the whole file system.
+    """
+    return Reader(app_name).absolute({key: path}, key)
+
+
 class _AppReader(Reader):
     """Reads what only an app has."""
 
@@ -166,7 +175,7 @@ class _AppReader(Reader):
             yield source
 
     def source(self, told, what):
-        if not isinstance(told, dict) or told.get("type") not in SOURCE_KEYS:
+        if not isinstance(told, dict) or not isinstance(told.get("type"), str) or told["type"] not in SOURCE_KEYS:
             self.fail("%s needs a 'type': %s" % (what, " or ".join(sorted(SOURCE_KEYS))))
         kind = told["type"]
         if isinstance(told.get("path"), str):
@@ -176,7 +185,10 @@ class _AppReader(Reader):
         required = self.flag(told, "required", True, what)
         if kind == "files":
             return FilesSource(path, required, self.texts(told.get("exclude") or [], "'exclude' of %s" % what))
-        return SqliteSource(path, required, [self.assertion(item, what) for item in told.get("assertions") or []],
+        assertions = told.get("assertions") or []
+        if not isinstance(assertions, (list, tuple)):
+            self.fail("'assertions' of %s is a list, not %r" % (what, assertions))
+        return SqliteSource(path, required, [self.assertion(item, what) for item in assertions],
                             self.choice(told, "method", SNAPSHOT_METHODS),
                             self.flag(told, "foreign_keys", False, what))
 
@@ -209,6 +221,14 @@ class _AppReader(Reader):
         self.text(told, "url", "'health'")
         for number in ("timeout", "delay"):
             self.seconds(told, number, 5, "'health'")
+        if told.get("expression") is not None:
+            self.text(told, "expression", "'health'")
+        if told.get("retries") is not None and not is_whole(told["retries"]):
+            self.fail("'retries' of 'health' is a whole number, not %r" % (told["retries"],))
+        status = told.get("status") if told.get("status") is not None else [200]
+        if not all(is_whole(number) for number in (status if isinstance(status, (list, tuple)) else [status])):
+            self.fail("'status' of 'health' is a number or a list of numbers, not %r" % (status,))
+        self.flag(told, "validate_certs", True, "'health'")
         return dict(told)
 
     def destination_outside(self, app):

@@ -31,7 +31,8 @@ class Reader:
 
     def known(self, told, keys, what):
         if not isinstance(told, dict):
-            self.fail("%s is a dictionary, not %r" % (what, told))
+            # Not the value itself: somebody may have written a secret URL in this place.
+            self.fail("%s is a dictionary, not a %s" % (what, type(told).__name__))
         for key in told:
             if key not in keys:
                 near = difflib.get_close_matches(str(key), keys, 1)
@@ -43,9 +44,10 @@ class Reader:
 
     def text(self, told, key, what="the app"):
         value = told.get(key)
-        if not isinstance(value, str) or not value or "\0" in value:
-            self.fail("%s needs %r, a text" % (what, key) if value is None else "%r of %s is not a text: %r"
-                      % (key, what, value))
+        if value is None:
+            self.fail("%s needs %r, a text" % (what, key))
+        if not is_text(value):
+            self.fail("%r of %s is not a text: %r" % (key, what, value))
         return str(value)
 
     def absolute(self, told, key):
@@ -73,7 +75,7 @@ class Reader:
 
     def account(self, told, key):
         value = told[key]
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        if not is_text(value) and not (is_whole(value) and value < 2 ** 32 - 1):
             self.fail("%r is a name or a numeric id, not %r" % (key, value))
         return value if isinstance(value, int) else str(value)
 
@@ -103,14 +105,14 @@ class Reader:
 
     def texts(self, value, what, least=0):
         if not isinstance(value, (list, tuple)) or len(value) < least or \
-                not all(isinstance(item, str) and item and "\0" not in item for item in value):
+                not all(is_text(item) for item in value):
             self.fail("%s is a list of texts, not %r" % (what, value))
         return [str(item) for item in value]
 
     def count(self, told, key, what):
         value = told.get(key) if told.get(key) is not None else 0
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            self.fail("%r of %s is a whole number, not %r" % (key, what, value))
+        if not is_whole(value):
+            self.fail("%r of %s is a whole number of 0 or more, not %r" % (key, what, value))
         return value
 
     def percent(self, told, key, default, what):
@@ -121,11 +123,12 @@ class Reader:
 
     def duration(self, told, key, what):
         value = told.get(key)
-        match = DURATION.match(value) if isinstance(value, str) and value else None
-        if not match:
-            self.fail("%r of %s is a duration, not %r" % (key, what, value),
+        match = DURATION.match(value) if isinstance(value, str) else None
+        numbers = [int(number or 0) for number in match.groups()] if match else []
+        if not any(numbers):
+            self.fail("%r of %s is a duration above 0, not %r" % (key, what, value),
                       "Write years, months, days and hours as in 1y2m3d4h")
-        return Duration(*(int(number or 0) for number in match.groups()))
+        return Duration(*numbers)
 
     def commands(self, told, key, what):
         value = told.get(key) or []
@@ -156,11 +159,16 @@ class Duration:
         except OverflowError:
             return time.replace(year=1, month=1, day=1)
 
-    @property
-    def seconds(self):
-        """About how many seconds that is: years of 365 days, months of 30."""
-        return (((self.years * 365 + self.months * 30 + self.days) * 24) + self.hours) * 3600
-
     def __str__(self):
         parts = ((self.years, "y"), (self.months, "m"), (self.days, "d"), (self.hours, "h"))
-        return "".join("%d%s" % part for part in parts if part[0]) or "0h"
+        return "".join("%d%s" % part for part in parts if part[0])
+
+
+def is_text(value):
+    """Whether a value is a text that can stand in a path or an argument."""
+    return isinstance(value, str) and bool(value) and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+
+
+def is_whole(value):
+    """Whether a value is a whole number from 0 on; to Python, true and false are numbers too."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 RETENTION_KEYS = ("keep_last", "keep_within", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly",
                   "timezone", "before_restore")
 COUNTS = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
@@ -14,6 +16,8 @@ HOOK_KEYS = ("before", "after", "on_error", "timeout")
 MONITORING_KEYS = ("ping", "metrics_directory", "max_age", "syslog")
 PING_KEYS = ("url", "style", "timeout", "attempts")
 PING_STYLES = ("healthchecks", "snitch", "uptime_kuma")
+# Without blanks and control characters, which a copy that went wrong brings along.
+URL = re.compile(r"https?://[!-~]+\Z")
 
 
 class Retention:
@@ -124,8 +128,9 @@ def _ping(reader, monitoring):
     if told is None:
         return None
     reader.known(told, PING_KEYS, "'ping'")
-    url = reader.text(told, "url", "'ping'")
-    if not url.startswith(("http://", "https://")):
+    url = told.get("url")
+    if not isinstance(url, str) or not URL.match(url):
+        # It is a secret, so it is not shown.
         reader.fail("'url' of 'ping' is no http or https URL")
     attempts = reader.count(told, "attempts", "'ping'") or 3
     return Ping(url, reader.choice(told, "style", PING_STYLES), reader.seconds(told, "timeout", 10.0, "'ping'"), attempts)

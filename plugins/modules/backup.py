@@ -17,7 +17,7 @@ description:
   - It is the same run that the schedule starts on the host. Hooks of the app are run, backups that its retention does not keep
     are pruned after a good run, and its status file, metrics, audit log and ping say how the run ended.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app
   - appstate.backup.app.places
 options:
   accept_shrink:
@@ -161,7 +161,7 @@ def _ran(ran, machine):
 
 def _newest(app):
     """The id of the newest backup, or None."""
-    backups = list_backups(app.directory)
+    backups = list_backups(app.directory, app.name)
     return backups[0].id if backups else None
 
 

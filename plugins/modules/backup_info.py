@@ -116,7 +116,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
     now = machine_of(params).now()
     if params["archive"] is not None:
         return {"changed": False, "backups": [describe(params["archive"], now)]}
-    return {"changed": False, "backups": [backup.to_dict(now) for backup in list_backups(app.directory)]}
+    return {"changed": False, "backups": [backup.to_dict(now) for backup in list_backups(app.directory, app.name)]}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ description:
   - The application has to be stopped before O(state=restored). The role P(appstate.backup.restore#role) does that, and
     starts and probes it afterwards.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app
   - appstate.backup.app.selection
   - appstate.backup.app.places
 options:

@@ -14,7 +14,7 @@ description:
   - Unlike C(chown -R) it never follows a link, and it leaves a file with several names alone, so an unprivileged user cannot
     use it to be given a file of somebody else.
 extends_documentation_fragment:
-  - appstate.backup.app.app
+  - appstate.backup.app
 options:
   target_root:
     description:

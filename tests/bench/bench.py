@@ -71,8 +71,8 @@ def _need_room(place: Path, size: data.Size) -> None:
 
 
 def _measure(place: Path, size: data.Size) -> report.Results:
-    _say("making a database of %d MB and %d MB of uploads" % (size.database_bytes // data.MEGABYTE,
-                                                             size.upload_bytes // data.MEGABYTE))
+    _say("making a database of %d MB and %d MB of uploads"
+         % (size.database_bytes // data.MEGABYTE, size.upload_bytes // data.MEGABYTE))
     application = Application(place / "large", [data.UPLOADS, data.SETTINGS])
     data.make_application(application.root, size)
     rounds = Rounds(application)

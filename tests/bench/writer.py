@@ -40,7 +40,7 @@ class Writer:
         if self._process.returncode != 0:
             raise RuntimeError("the writer ended with %d" % self._process.returncode)
         self.commits = told["commits"]
-        self._noted = [(began, seconds) for began, seconds in told["noted"]]
+        self._noted = list(told["noted"])
 
     def longest(self, began: float, ended: float) -> float:
         """Return the longest commit, in seconds, that was under way between two moments of ``time.monotonic()``."""

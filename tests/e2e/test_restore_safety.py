@@ -14,12 +14,15 @@ import time
 import pytest
 from hosts.fleet import Fleet
 from ledgers import OWNER, PROGRAM, SCRIPTOR, SUM, Ledger, passport, rows
-from trees import below, without_times
+from trees import below, tree, without_times
 
 BACKUP = "appstate.backup.backup"
 RESTORE = "appstate.backup.restore"
 MODULE = "appstate.backup.backup_restore"
 KEPT = (b"public/uploads", b"data/settings/custom.scriptor-config.php")
+# What the application writes to while it runs.
+WRITTEN = (b"public/uploads/receipts", b"public/uploads/growing.log")
+PART = b"public/uploads/draft.part"
 AROUND = {b".", b"data", b"data/settings", b"public"}
 
 
@@ -46,7 +49,8 @@ def ledger_of_a_host(fleet, request):
     yield ledger
     for word in ("hold", "broken", "stubborn"):
         ledger.set_flag(word, False)
-    fleet.playbook(RESTORE, {"restore_app": "scriptor", "restore_state": "committed"}, limit=ledger.host.name).ok()
+    if any(b".before-restore-" in path for path in ledger.tree()):
+        fleet.playbook(RESTORE, {"restore_app": "scriptor", "restore_state": "committed"}, limit=ledger.host.name).ok()
 
 
 def halt(ledger):
@@ -99,15 +103,14 @@ def test_a_service_that_does_not_stop_is_refused_and_named(fleet, ledger):
     ledger.set_flag("stubborn")
     holder = ledger.pid()
     before = ledger.report()
-    state = below(ledger.tree(), *KEPT, leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log"))
+    state = below(ledger.tree(), *KEPT, leave_out=WRITTEN)
     inode = os.stat(ledger.outer("data/imanager.db")).st_ino
     run = restore(fleet, ledger)
     assert run.returncode != 0
     said = run.results(MODULE, status="failed")[0]["msg"]
     assert str(holder) in said and "imanager.db" in said, said
     assert os.stat(ledger.outer("data/imanager.db")).st_ino == inode
-    assert below(ledger.tree(), *KEPT,
-                 leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log")) == state
+    assert below(ledger.tree(), *KEPT, leave_out=WRITTEN) == state
     assert not [name for name in os.listdir(ledger.outer("data")) if ".before-restore-" in name]
     ledger.wait_for_writes(5)
     assert rows(ledger.report()) > rows(before) and ledger.report()["sum"] == SUM
@@ -125,12 +128,11 @@ def test_a_stop_command_that_fails_leaves_everything_as_it_was(fleet, ledger):
 
 def test_validate_only_touches_nothing_and_stops_nothing(fleet, ledger):
     pid = ledger.pid()
-    state = below(ledger.tree(), *KEPT, leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log"))
+    state = below(ledger.tree(), *KEPT, leave_out=WRITTEN)
     run = restore(fleet, ledger, restore_validate_only=True).ok()
     assert not any(counts["changed"] for counts in run.recap().values())
     assert ledger.pid() == pid
-    assert below(ledger.tree(), *KEPT,
-                 leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log")) == state
+    assert below(ledger.tree(), *KEPT, leave_out=WRITTEN) == state
 
 
 def test_check_mode_predicts_and_changes_nothing(fleet, ledger):
@@ -167,6 +169,65 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(fleet, ledger, s
         assert (without_times(ledger.tree(), {b"."}), ledger.pid()) == (without_times(state, {b"."}), pid)
     finally:
         os.replace(path + ".kept", path)
+
+
+def test_a_restore_to_another_place_leaves_the_live_app_alone(fleet, ledger):
+    pid = ledger.pid()
+    state = below(ledger.tree(), *KEPT, leave_out=WRITTEN)
+    run = restore(fleet, ledger, restore_target_root="/srv/look").ok()
+    assert "/srv/look" in repr(run.results("ansible.builtin.debug", status="ok"))
+    assert below(tree(ledger.host.path("/srv/look")), *KEPT, leave_out=WRITTEN + (PART,)) == \
+        below(state, *KEPT, leave_out=(PART,))
+    assert ledger.pid() == pid and below(ledger.tree(), *KEPT, leave_out=WRITTEN) == state
+    ledger.wait_for_writes(5)
+    ledger.host.run(["sqlite3", "/srv/look/data/imanager.db", "PRAGMA integrity_check"], user=OWNER)
+
+
+def test_a_restore_of_the_database_alone_leaves_the_files(fleet, ledger):
+    ledger.wait_for_writes(50)
+    halt(ledger)
+    ledger.host.write("/opt/scriptor/public/uploads/newer.txt", "is not in the backup", owner=OWNER)
+    state = below(ledger.tree(), *KEPT)
+    run = restore(fleet, ledger, restore_only=["data/imanager.db"]).ok()
+    assert run.results(MODULE, status="ok")[-1]["restored"] == ["/opt/scriptor/data/imanager.db"]
+    assert rows(ledger.report()) == passport(ledger.manifests()[-1])["tables"]["transfers"]
+    assert below(ledger.tree(), *KEPT) == state
+    os.remove(ledger.outer("public/uploads/newer.txt"))
+
+
+def test_no_room_for_a_restore_leaves_nothing_of_it(fleet, ledger):
+    host = ledger.host
+    host.run(["sh", "-c", "mkdir /srv/small && mount -t tmpfs -o size=3m,mode=0755 tmpfs /srv/small"])
+    run = restore(fleet, ledger, restore_target_root="/srv/small/app")
+    assert run.returncode != 0
+    said = run.results(MODULE, status="failed")[0]["msg"]
+    assert "scriptor" in said and "/srv/small" in said and "space" in said, said
+    assert host.run(["find", "/srv/small", "-mindepth", "1"]).stdout == ""
+
+
+def test_no_room_for_a_backup_leaves_nothing_of_it(fleet, ledger):
+    ledger.host.run(["sh", "-c", "mkdir /srv/full && mount -t tmpfs -o size=2m,mode=0755 tmpfs /srv/full"])
+    app = dict(ledger.app(), destination="/srv/full")
+    run = fleet.playbook(BACKUP, {"appstate_apps": [app]}, limit="host1")
+    assert run.returncode != 0
+    said = repr(run.results(BACKUP, status="failed"))
+    assert "scriptor" in said and "/srv/full" in said and "space" in said, said
+    assert ledger.host.run(["find", "/srv/full", "-type", "f"]).stdout == ""
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_a_source_on_a_mount_of_its_own_is_refused(fleet, ledger, kind):
+    halt(ledger)
+    uploads = ledger.root + "/public/uploads"
+    ledger.host.run(["mount"] + (["--bind", uploads] if kind == "bind" else ["-t", "tmpfs", "tmpfs"]) + [uploads])
+    try:
+        state = ledger.tree()
+        run = restore(fleet, ledger)
+        said = run.results(MODULE, status="failed")[0]["msg"]
+        assert run.returncode != 0 and uploads in said and "another file system" in said, said
+        assert without_times(ledger.tree(), AROUND) == without_times(state, AROUND)
+    finally:
+        ledger.host.run(["umount", uploads])
 
 
 def test_a_second_backup_at_the_same_time_is_refused(fleet, ledger):
@@ -218,8 +279,7 @@ def _running(host, app):
 def test_a_fresh_host_takes_the_restore_from_a_copied_archive(fleet):
     source, fresh = Ledger(fleet["host2"], SCRIPTOR), Ledger(fleet["host3"], SCRIPTOR)
     manifest = source.manifests()[-1]
-    wanted = below(source.tree(), *KEPT, leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log",
-                                                    b"public/uploads/draft.part"))
+    wanted = below(source.tree(), *KEPT, leave_out=WRITTEN + (PART,))
     for name in source.published():
         fresh.host.write("/root/copied/" + name, source.host.read("/var/backups/scriptor/" + name), mode=0o600)
     (archive,) = [name for name in source.published() if not name.endswith(".json")]
@@ -231,7 +291,7 @@ def test_a_fresh_host_takes_the_restore_from_a_copied_archive(fleet):
     report = fresh.report()
     assert (rows(report), report["sum"]) == (passport(manifest)["tables"]["transfers"], SUM)
     assert report["journal_mode"] == "wal" and report["integrity"] == "ok"
-    assert below(fresh.tree(), *KEPT, leave_out=(b"public/uploads/receipts", b"public/uploads/growing.log")) == wanted
+    assert below(fresh.tree(), *KEPT, leave_out=WRITTEN) == wanted
     fresh.set_flag("hold", False)
     fresh.wait_for_writes(5)
 

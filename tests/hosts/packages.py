@@ -37,7 +37,8 @@ def install(names):
         raise PackageMissing("These packages are missing: %s. Install them as root." % ", ".join(names))
     # RUNLEVEL=1 makes invoke-rc.d leave a service alone that does not run in single user mode.
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=120"] + list(names)
+    command = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+    command += list(names)
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         subprocess.run(["apt-get", "update", "-qq"], env=environment, stdout=subprocess.DEVNULL, check=False)

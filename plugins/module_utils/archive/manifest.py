@@ -15,13 +15,13 @@ import re
 import sys
 
 from ..system.errors import ArchiveError, SchemaTooNewError
+from ..system.files import as_bytes
 from ..system.times import parse_time, stamp
-from .members import is_whole, new_digest
+from .members import DIGEST, check_path, is_whole, new_digest
 
 FORMAT = 1
 MOST = 16 * 1024 * 1024
 ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
-DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
         "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
         "warnings": list}
@@ -102,7 +102,7 @@ def parse_manifest(data, beside):
                                 % (content["format"], FORMAT), remedy="Upgrade the collection")
     keys = dict(KEYS, **SIDECAR_KEYS) if beside else KEYS
     for key, kind in keys.items():
-        if not isinstance(content.get(key), kind) or isinstance(content.get(key), bool):
+        if key not in content or not isinstance(content[key], kind) or isinstance(content[key], bool):
             raise ArchiveError("the manifest is damaged (%r is missing or of a wrong type)" % key)
     manifest = Manifest(content)
     as_written = _has_its_digest if beside else _as_written
@@ -142,17 +142,31 @@ def _sound(content, beside):
     try:
         if stamp(parse_time(content["created"])) != named.group(2):
             return False
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     if not _counts(content["members"], ("count", "bytes")) or not _is_digest(content["members"].get("digest")):
         return False
-    if not all(isinstance(source, dict) and isinstance(source.get("path"), str) and isinstance(source.get("type"), str)
-               and isinstance(source.get("present"), bool) for source in content["sources"]):
+    if not all(isinstance(source, dict) and _is_source(source) for source in content["sources"]):
         return False
     archive = content.get("archive")
     return not beside or (_counts(archive, ("size",)) and _is_digest(archive.get("digest"))
                           and isinstance(archive.get("name"), str) and archive["name"].startswith(content["id"] + ".")
                           and "/" not in archive["name"])
+
+
+def _is_source(told):
+    """Whether a source has what a restore goes by: a plain path below the root, and the passport of a database."""
+    passport = told.get("passport")
+    return (isinstance(told.get("type"), str) and isinstance(told.get("present"), bool) and _is_plain(told.get("path"))
+            and (passport is None or (isinstance(passport, dict)
+                                      and isinstance(passport.get("tables"), (dict, type(None))))))
+
+
+def _is_plain(path):
+    try:
+        return isinstance(path, str) and path != "" and check_path(as_bytes(path)) == as_bytes(path)
+    except (ArchiveError, UnicodeEncodeError):
+        return False
 
 
 def _counts(told, keys):

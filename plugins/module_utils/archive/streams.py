@@ -26,6 +26,8 @@ ENDINGS = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Bytes that wait between us and zstd, so that neither stops for the other; the most an unprivileged process may ask.
 PIPE_SIZE = 1 << 20
+# What is gathered of small pieces before zstd is woken.
+GATHER = 1 << 17
 
 
 def choose(compression):
@@ -57,8 +59,22 @@ class ZstdWriter:
         _widen(self._process.stdin)
         self._pipe = self._process.stdin.fileno()
         self._write_out = WriteOut(descriptor)
+        self._waiting = bytearray()
 
     def write(self, data):
+        """Adds bytes. Small pieces are gathered: waking zstd for each of many small files takes longer than its work."""
+        if len(self._waiting) + len(data) < GATHER:
+            self._waiting += data
+            return
+        self._flush()
+        self._to_zstd(data)
+
+    def _flush(self):
+        if self._waiting:
+            self._to_zstd(self._waiting)
+            self._waiting = bytearray()
+
+    def _to_zstd(self, data):
         try:
             write_all(self._pipe, data)
         except BrokenPipeError:
@@ -68,6 +84,7 @@ class ZstdWriter:
 
     def close(self):
         """Ends the stream; all is written when this returns."""
+        self._flush()
         self._process.stdin.close()
         self._ended()
 

@@ -13,16 +13,24 @@ Source: pax(1) of POSIX.1-2017 ("ustar Interchange Format", "pax Interchange For
 
 from __future__ import annotations
 
+import re
 import tarfile
 
 from ..system.errors import ArchiveError
-from .members import DIRECTORY, FILE, HARD_LINK, LINK, Member, check_path
+from .members import DIRECTORY, FILE, HARD_LINK, ID_MOST, LINK, SECONDS_MOST, Member, check_path
 
 BLOCK = 512
 CHUNK = 256 * 1024
 END = b"\0" * (2 * BLOCK)
 # An extended header or a long name: paths of 4096 bytes, a link's target of the same, and some room.
 HEADER_MOST = 64 * 1024
+# All such headers before one member; there are four kinds, and few records in each.
+HEADERS_MOST = 16 * HEADER_MOST
+# Zeros after the end: what a tape's blocks are filled up with.
+ZEROS_MOST = 64 * 1024 * 1024
+LENGTH = re.compile(rb"(\d{1,8}) ")
+OCTAL = re.compile(rb"-?[0-7]*\Z")
+TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?\Z")
 TYPES = {b"0": FILE, b"\0": FILE, b"7": FILE, b"5": DIRECTORY, b"2": LINK, b"1": HARD_LINK}
 REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a FIFO", b"S": "a sparse file",
            b"M": "a part of a file in several volumes", b"V": "a volume label", b"D": "a GNU dump directory"}
@@ -101,7 +109,7 @@ class TarReader:
         return ArchiveError("the archive is cut short %s" % where)
 
     def _next(self):
-        overrides = {}
+        overrides, room = {}, HEADERS_MOST
         while True:
             block = self._exactly(BLOCK)
             if not any(block):
@@ -110,6 +118,9 @@ class TarReader:
             kind = _checked_type(block)
             if kind in (b"x", b"g", b"L", b"K"):
                 extra = self._extra(block)
+                room -= BLOCK + len(extra)
+                if room < 0:
+                    raise ArchiveError("the archive has headers without a member", path=self.last)
                 if kind == b"x":
                     overrides.update(_pax_records(extra))
                 elif kind in (b"L", b"K"):
@@ -119,17 +130,20 @@ class TarReader:
 
     def _extra(self, block):
         size = _number(block[124:136])
-        if size > HEADER_MOST:
+        if not 0 <= size <= HEADER_MOST:
             raise ArchiveError("a header of the archive asks for %d bytes" % size)
         return self._exactly(size + -size % BLOCK)[:size]
 
     def _to_the_end(self):
-        while True:
+        left = ZEROS_MOST
+        while left > 0:
             piece = self._stream.read(CHUNK)
             if not piece:
                 return
             if piece.strip(b"\0"):
-                raise ArchiveError("the archive goes on after its end")
+                break
+            left -= len(piece)
+        raise ArchiveError("the archive goes on after its end")
 
     def _member(self, block, kind, overrides):
         path = overrides.get(b"path") or _ustar_path(block)
@@ -148,12 +162,13 @@ class TarReader:
                 raise ArchiveError("a member that is no file has content", path=path)
             size = 0
         self._left, self._pad = size, -size % BLOCK
+        target = (overrides.get(b"linkpath") or _until_nul(block[157:257])) if type_ in (LINK, HARD_LINK) else None
         return Member(
             check_path(path), type_, size, _number(block[100:108]) & 0o7777,
-            _whole(overrides.get(b"uid"), block[108:116]), _whole(overrides.get(b"gid"), block[116:124]),
+            _id(overrides.get(b"uid"), block[108:116]), _id(overrides.get(b"gid"), block[116:124]),
             _text(overrides.get(b"uname", block[265:297])), _text(overrides.get(b"gname", block[297:329])),
             _time(overrides.get(b"mtime"), block[136:148]),
-            target=(overrides.get(b"linkpath") or _until_nul(block[157:257])) if type_ in (LINK, HARD_LINK) else None)
+            target=check_path(target) if type_ == HARD_LINK else target)
 
 
 def _checked_type(block):
@@ -179,28 +194,34 @@ def _number(field):
         value = int.from_bytes(field[1:], "big")
         return value - (1 << 8 * (len(field) - 1)) if field[0] == 0xff else value
     digits = _until_nul(field).strip()
-    try:
-        return int(digits or b"0", 8)
-    except ValueError:
+    if not OCTAL.match(digits) or digits == b"-":
         raise ArchiveError("a header of the archive is damaged (a number cannot be read)")
+    return int(digits or b"0", 8)
 
 
-def _whole(override, field):
+def _id(override, field):
+    """A user's or group's number; 0, as for archives that do not tell it, where no system can have that one."""
     if override is None:
-        return max(0, _number(field))
-    return int(override) if override.isdigit() and len(override) < 12 else 0
+        number = _number(field)
+    else:
+        number = int(override) if override.isdigit() and len(override) < 12 else 0
+    return number if 0 <= number <= ID_MOST else 0
 
 
 def _time(override, field):
     """Nanoseconds; a pax time is a decimal fraction of seconds."""
+    sign, seconds, nanoseconds = 1, 0, 0
     if override is None:
-        return _number(field) * 10 ** 9
-    whole, unused, fraction = override.partition(b".")
-    digits = fraction[:9].ljust(9, b"0")
-    try:
-        return int(whole) * 10 ** 9 + int(digits)
-    except ValueError:
-        raise ArchiveError("a header of the archive is damaged (a time cannot be read)")
+        seconds = _number(field)
+    else:
+        told = TIME.match(override)
+        if told is None:
+            raise ArchiveError("a header of the archive is damaged (a time cannot be read)")
+        sign = -1 if told.group(1) else 1
+        seconds, nanoseconds = int(told.group(2)), int((told.group(3) or b"")[:9].ljust(9, b"0"))
+    if abs(seconds) > SECONDS_MOST:
+        raise ArchiveError("a header of the archive is damaged (it tells a time that no file can have)")
+    return sign * (seconds * 10 ** 9 + nanoseconds)
 
 
 def _until_nul(field):
@@ -213,18 +234,17 @@ def _text(field):
 
 def _pax_records(data):
     """The ``length key=value`` records of an extended header."""
-    records = {}
-    while data:
-        digits, space, unused = data.partition(b" ")
-        if not space or not digits.isdigit() or len(digits) > 8:
+    records, start = {}, 0
+    while start < len(data):
+        told = LENGTH.match(data, start)
+        end = start + int(told.group(1)) if told is not None else 0
+        if told is None or not told.end() < end <= len(data) or data[end - 1:end] != b"\n":
             raise ArchiveError("an extended header of the archive is damaged")
-        length = int(digits)
-        record = data[len(digits) + 1:length]
-        if length > len(data) or not record.endswith(b"\n") or b"=" not in record:
+        key, equals, value = data[told.end():end - 1].partition(b"=")
+        if not equals:
             raise ArchiveError("an extended header of the archive is damaged")
-        key, unused, value = record[:-1].partition(b"=")
         if key == b"size" and (not value.isdigit() or len(value) > 18):
             raise ArchiveError("an extended header of the archive is damaged (a size cannot be read)")
         records[key] = value
-        data = data[length:]
+        start = end
     return records

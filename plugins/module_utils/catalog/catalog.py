@@ -53,8 +53,8 @@ class Backup:
         return told
 
 
-def list_backups(directory_path):
-    """All Backups in an app's directory, newest first; those that are not good stand at the end.
+def list_backups(directory_path, app_name):
+    """All Backups in an app's directory, newest first; those that are not good, or another app's, stand at the end.
 
     Raises:
         AppStateError: the directory cannot be read. One that does not exist holds no backups.
@@ -66,19 +66,21 @@ def list_backups(directory_path):
     except OSError as error:
         raise AppStateError("the backups cannot be listed: %s" % error.strerror, path=directory_path)
     try:
-        found = [_read(directory, directory_path, name[:-5]) for name in os.listdir(directory)
+        found = [_read(directory, directory_path, name[:-5], app_name) for name in os.listdir(directory)
                  if name.endswith(".json") and ID.match(name[:-5])]
     finally:
         os.close(directory)
     return sorted(found, key=lambda backup: (backup.problem is None, backup.id[-16:], backup.id), reverse=True)
 
 
-def _read(directory, directory_path, name):
+def _read(directory, directory_path, name, app_name=None):
     manifest, path = None, None
     try:
         manifest = parse_manifest(files.read_file(directory, name + ".json", MOST), beside=True)
         if manifest.id != name:
             raise ArchiveError("the manifest is that of %s" % manifest.id)
+        if app_name is not None and manifest.app != app_name:
+            raise ArchiveError("is a backup of the app %s" % manifest.app)
         path = os.path.join(directory_path, manifest.archive["name"])
         found = os.stat(manifest.archive["name"], dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode) or found.st_size != manifest.archive["size"]:

@@ -4,7 +4,7 @@
 
 """The audit log: one JSON line for everything that was done to backups or to live state, and who asked for it.
 
-Lines are only ever appended (``O_APPEND``, under a lock), each with one write.
+Lines are only ever appended (``O_APPEND``, under a lock), each whole or not at all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ def record(state_directory, now, app_name, action, result, **details):
         os.close(directory)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        files.write_all(descriptor, line)
+        size = os.fstat(descriptor).st_size
+        try:
+            files.write_all(descriptor, line)
+        except OSError:
+            # On a full disk half a line would spoil the next one too.
+            os.ftruncate(descriptor, size)
+            raise
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -13,6 +13,7 @@ The URL is a secret: whoever has it can say that all is well. So no problem that
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 import urllib.error
@@ -34,29 +35,30 @@ def send(ping, event, text="", seconds=0.0):
         text: the log, of which the tail is sent.
         seconds: how long the run took.
     """
-    request = _request(ping, event, text, seconds)
-    if request is None:
+    if event == START and ping.style != "healthchecks":
         return None
     problem = None
     for attempt in range(ping.attempts):
         if attempt:
             time.sleep(PAUSE)
-        problem = _attempt(request, ping.timeout)
+        problem = _attempt(ping, event, text, seconds)
         if problem is None:
             return None
     return "the ping of %s could not be sent: %s" % (event, problem)
 
 
-def _attempt(request, timeout):
+def _attempt(ping, event, text, seconds):
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        request = _request(ping, event, text.encode("utf-8", "replace")[-TAIL:], seconds)
+        with urllib.request.urlopen(request, timeout=ping.timeout) as answer:
             answer.read(1000)
         return None
     except urllib.error.HTTPError as error:
+        error.close()
         return "HTTP status %d" % error.code
     except urllib.error.URLError as error:
         return _without_address(error.reason)
-    except (OSError, ValueError, UnicodeError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return _without_address(error)
 
 
@@ -67,19 +69,22 @@ def _without_address(error):
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _request(ping, event, text, seconds):
-    tail = text.encode("utf-8", "replace")[-TAIL:]
+def _request(ping, event, tail, seconds):
     if ping.style == "healthchecks":
-        address = ping.url.rstrip("/") + {START: "/start", SUCCESS: "", FAILURE: "/fail"}[event]
-        return urllib.request.Request(address, data=tail, method="POST")
-    if event == START:
-        return None
+        ending = {START: "/start", SUCCESS: "", FAILURE: "/fail"}[event]
+        return urllib.request.Request(_with_ending(ping.url, ending), data=tail, method="POST")
     if ping.style == "snitch":
         body = {"s": "0" if event == SUCCESS else "1", "m": tail[-1000:].decode("utf-8", "ignore")}
         return urllib.request.Request(ping.url, data=urllib.parse.urlencode(body).encode("ascii"), method="POST")
     query = {"status": "up" if event == SUCCESS else "down", "msg": tail[-200:].decode("utf-8", "ignore") or "OK",
              "ping": "%d" % (seconds * 1000)}
     return urllib.request.Request(_with_query(ping.url, query), method="GET")
+
+
+def _with_ending(url, ending):
+    """A URL with an ending to its path: what follows the path, such as ``?create=1``, stays where it is."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending))
 
 
 def _with_query(url, query):

@@ -78,12 +78,21 @@ def check_backup(app, machine):
     Returns:
         The bytes that the sources have now, files in directories not counted.
     """
+    try:
+        return _look(app, machine)
+    except AppStateError as error:
+        raise error.about(app.name)
+    except OSError as error:
+        raise _explained(app, error)
+
+
+def _look(app, machine):
+    refuse_unfinished(app, machine)
+    os.close(_open_destination(app))
+    streams.choose(app.compression)
     room = Room(app, _open_root(app))
     try:
-        refuse_unfinished(app, machine)
-        os.close(_open_destination(app))
         found = [room.look_up(source) for source in app.sources]
-        streams.choose(app.compression)
         return sum(entry.st_size for entry in found if entry is not None)
     finally:
         os.close(room.root)

@@ -26,14 +26,19 @@ FORMAT = 1
 MOST = 64 * 1024 * 1024
 STAGING, STAGED, SWAPPING, RESTORED = "staging", "staged", "swapping", "restored"
 ROLLING_BACK, COMMITTING = "rolling back", "committing"
+PHASES = (STAGING, STAGED, SWAPPING, RESTORED, ROLLING_BACK, COMMITTING)
+KEYS = {"app", "root", "backup", "archive", "size", "only", "staging", "databases", "targets", "made", "made_root",
+        "warnings", "told", "earlier", "beside"}
 
 
 class Journal:
     """The journal of one app's restore to one root; ``content`` is None while no restore is under way.
 
-    The content: ``phase``, ``app``, ``root``, ``backup`` (id), ``archive`` (path), ``digest`` (of the archive),
-    ``only``, ``staging`` (name of the staging directory below the root), ``targets`` (see ``swap``), ``made``
-    (directories that were made for it), ``warnings``.
+    The content: ``phase``, ``app``, ``root``, ``backup`` (id), ``archive`` (path), ``size`` (of the archive), ``only``,
+    ``staging`` (name of the staging directory below the root), ``databases`` (relative paths), ``targets`` (see
+    ``swap``), ``made`` (directories that were made for it), ``made_root`` (whether the root was), ``warnings``,
+    ``told`` (the backup as results show it), ``earlier`` (the content of a restore that this one was forced over),
+    ``beside`` (name of the staging directory of a validation that goes on meanwhile).
     """
 
     def __init__(self, app, machine, root):
@@ -57,11 +62,14 @@ class Journal:
         try:
             content = json.loads(files.read_file(directory, self._name, MOST).decode("utf-8"))
             if content["format"] > FORMAT:
-                raise RestoreError("the journal of a restore is of a newer version", path=self.path)
+                raise RestoreError("the journal of a restore is of a newer version", path=self.path,
+                                   remedy="Upgrade the collection")
+            if content["phase"] not in PHASES or not KEYS <= set(content):
+                raise ValueError("not as it was written")
             return content
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RestoreError("the journal of a restore is damaged", path=self.path,
                                remedy="Compare the app's files with their .before-restore-* copies, then remove it")
         finally:
@@ -76,6 +84,16 @@ class Journal:
             files.write_atomically(directory, self._name, data)
         finally:
             os.close(directory)
+
+    def replace(self, content):
+        """Puts another content in its place: that of the restore before."""
+        self.content = None
+        self.write(**content)
+
+    def sweep(self):
+        """Removes what a killed run left of beginning a journal."""
+        if self.content is None and os.path.isdir(self._directory_path):
+            self.remove()
 
     def remove(self):
         """The restore has ended."""

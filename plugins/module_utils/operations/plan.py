@@ -12,7 +12,7 @@ GNU tar takes the leading slash off a snapshot's name before its ``--transform``
 
 from __future__ import annotations
 
-from ..archive.members import shown
+from ..archive.members import DIRECTORY, shown
 from ..archive.reader import entries
 from ..sources.sqlite import sidecars_of
 from ..system import files
@@ -41,9 +41,15 @@ class Target:
         return sidecars_of(self.path) if self.type == "sqlite" else []
 
     def holds(self, path):
-        """Whether a member's path (bytes) is this target, or lies below it."""
+        """Whether a member's path (bytes) is this target, lies below it, or is a sidecar of it."""
         own = files.as_bytes(self.path)
+        if self.type == "sqlite":
+            return path == own or path in [files.as_bytes(sidecar) for sidecar in self.sidecars]
         return path == own or path.startswith(own + b"/")
+
+    def has_inside(self, path):
+        """Whether the backup can have something at a path (text) below this one."""
+        return self.type == "files" and self.present and path.startswith(self.path + "/")
 
 
 class Plan:
@@ -82,16 +88,16 @@ class Plan:
         """
         if not only:
             return self
-        chosen = []
+        chosen = {}
         for wanted in ("/".join(part for part in item.split("/") if part not in ("", ".")) for item in only):
             found = [target for target in self.targets if (target.path + "/").startswith(wanted + "/")]
-            inside = [target for target in self.targets
-                      if target.type == "files" and target.present and wanted.startswith(target.path + "/")]
-            if not found and not inside:
+            if wanted not in [target.path for target in found] and any(each.has_inside(wanted) for each in self.targets):
+                found.append(Target(wanted, "files"))
+            if not found:
                 raise RestoreError("the backup has nothing at %r" % wanted, app=app_name,
                                    remedy="It has: %s" % ", ".join(target.path for target in self.targets))
-            chosen.extend(found or [Target(wanted, "files")])
-        return Plan(chosen, self._moved, self.warnings)
+            chosen.update((target.path, target) for target in found)
+        return Plan(list(chosen.values()), self._moved, self.warnings)
 
 
 def plan_of_manifest(app, manifest):
@@ -104,9 +110,16 @@ def plan_of_manifest(app, manifest):
             warnings.append("%s is in the backup, but is no source of the app any more; it is restored too"
                             % source["path"])
     known = {target.path for target in targets}
-    warnings.extend("%s is not in the backup, so it stays as it is" % source.path
-                    for source in app.sources if source.path not in known)
+    warnings.extend(_untold(source.path, targets) for source in app.sources if source.path not in known)
     return Plan(targets, warnings=warnings)
+
+
+def _untold(path, targets):
+    """What becomes of a source that the backup does not tell of."""
+    for target in targets:
+        if target.has_inside(path):
+            return "%s was no source when the backup was taken, so it is restored as a part of %s" % (path, target.path)
+    return "%s is not in the backup, so it stays as it is" % path
 
 
 def plan_of_contents(app, contents):
@@ -127,59 +140,96 @@ class _Matching:
     def __init__(self, app, contents):
         self._app = app
         self._contents = contents
-        self._root = files.as_bytes(app.root).strip(b"/") + b"/"
+        # A database inside a source of files is a database first.
+        self._sources = sorted(app.sources, key=lambda source: source.type != "sqlite")
+        self._databases = {files.as_bytes(path): source for source in self._sources if source.type == "sqlite"
+                           for path in [source.path] + sidecars_of(source.path)}
+        self._prefixes = _prefixes(app.root)
         self._moved = {}
         self._found = {}
+        self._present = set()
+        self._strays = []
+        self._stray_count = 0
         self._warnings = []
-        self._strays = 0
 
     def by_path(self):
-        """Members that lie where a source is, below the root or with the root's own path in front."""
+        """Members that lie where a source is: below the root, or with the end of the root's own path in front."""
+        marked = set(self._contents.marked)
         for member in entries(self._contents.lines):
-            path = member.path[len(self._root):] if member.path.startswith(self._root) else member.path
-            source = self._source_of(path)
-            if source is None:
-                self._strays += member.path not in self._contents.marked
-                continue
-            self._moved[member.path] = None if path.endswith(b"-shm") and source.type == "sqlite" else path
-            self._found[source.path] = source
+            place, source = self._place_of(member.path)
+            if source is not None:
+                self._put(member.path, place, source)
+            elif member.path in marked:
+                self._strays.append(member.path)
+            elif member.type != DIRECTORY:
+                self._stray_count += 1
 
-    def _source_of(self, path):
-        for source in self._app.sources:
+    def _place_of(self, member_path):
+        for prefix in self._prefixes:
+            if member_path.startswith(prefix):
+                path = member_path[len(prefix):]
+                source = self._databases.get(path) or self._files_source_of(path)
+                if source is not None:
+                    return path, source
+        return member_path, None
+
+    def _files_source_of(self, path):
+        for source in self._sources:
             own = files.as_bytes(source.path)
-            if path == own or (source.type == "files" and path.startswith(own + b"/")):
-                return source
-            if source.type == "sqlite" and path in [files.as_bytes(item) for item in sidecars_of(source.path)]:
+            if source.type == "files" and (path == own or path.startswith(own + b"/")):
                 return source
         return None
 
+    def _put(self, member_path, place, source):
+        if place in self._databases and place.endswith(b"-shm"):
+            place = None  # Nothing but an index of the WAL, which SQLite makes anew.
+        if place != member_path:
+            self._moved[member_path] = place
+        self._found[source.path] = source
+        self._present.add(place if place in self._databases else None)
+
     def by_content(self):
         """A database that lies elsewhere, where it can belong to one source only."""
-        missing = [source for source in self._app.sources if source.type == "sqlite" and not self._has(source)]
-        strays = [path for path in self._contents.marked if self._moved.get(path) is None]
-        if len(missing) == 1 and len(strays) == 1:
-            source, path = missing[0], strays[0]
-            self._moved[path] = files.as_bytes(source.path)
-            self._found[source.path] = source
-            self._warnings.append("%s in the archive is taken as %s" % (shown(path), source.path))
-        elif missing and strays:
+        missing = [source for source in self._sources if source.type == "sqlite" and not self._has(source)]
+        if len(missing) == 1 and len(self._strays) == 1:
+            self._take(missing[0], self._strays.pop())
+        elif missing and self._strays:
             raise RestoreError("the archive has %s, and it cannot be told which one is %s"
-                               % (", ".join(shown(path) for path in strays[:5]), missing[0].path), app=self._app.name,
-                               remedy="Restore it by hand, or extract it and name the database as the archive")
+                               % (", ".join(shown(path) for path in self._strays[:5]), missing[0].path),
+                               app=self._app.name,
+                               remedy="Extract the right one, and restore that file with the app's one source")
+
+    def _take(self, source, member_path):
+        self._put(member_path, files.as_bytes(source.path), source)
+        self._warnings.append("%s in the archive is taken as %s" % (shown(member_path), source.path))
+        # Rows that were committed last may stand in files beside it alone.
+        beside = {member_path + files.as_bytes(end): source.path + end for end in sidecars_of("")}
+        for member in entries(self._contents.lines):
+            if member.path in beside:
+                self._put(member.path, files.as_bytes(beside[member.path]), source)
+                self._stray_count -= 1
 
     def _has(self, source):
-        return files.as_bytes(source.path) in self._moved.values()
+        return files.as_bytes(source.path) in self._present
 
     def plan(self):
-        for source in self._app.sources:
+        for source in self._sources:
             if source.type == "sqlite" and source.required and not self._has(source):
                 raise RestoreError("the archive has no database for %s" % source.path, app=self._app.name,
                                    remedy="List it with tar -t; it may be an archive of something else")
         if not self._found:
-            raise RestoreError("nothing in the archive belongs to a source of the app", app=self._app.name)
+            raise RestoreError("nothing in the archive belongs to a source of the app", app=self._app.name,
+                               remedy="List it with tar -t; it may be an archive of something else")
         self._warnings.extend("%s is not in the archive, so it stays as it is" % source.path
                               for source in self._app.sources if source.path not in self._found)
-        if self._strays:
-            self._warnings.append("%d members of the archive belong to no source and are not restored" % self._strays)
-        moved = {path: self._moved.get(path) for path in self._moved}
-        return Plan([Target(source.path, source.type) for source in self._found.values()], moved, self._warnings)
+        strays = self._stray_count + len(self._strays)
+        if strays:
+            self._warnings.append("the archive has %d more %s that belong to no source, and are not restored"
+                                  % (strays, "file" if strays == 1 else "files"))
+        return Plan([Target(source.path, source.type) for source in self._found.values()], self._moved, self._warnings)
+
+
+def _prefixes(root):
+    """What a recipe may have put in front of members: nothing, all of the root's path, or the end of it."""
+    parts = files.as_bytes(root).strip(b"/").split(b"/")
+    return [b""] + [b"/".join(parts[start:]) + b"/" for start in range(len(parts))]

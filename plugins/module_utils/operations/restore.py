@@ -14,6 +14,7 @@ import secrets
 import time
 from contextlib import nullcontext
 
+from ..app import check_root
 from ..sources.sqlite import sidecars_of
 from ..system import files
 from ..system.accounts import Ownership
@@ -39,6 +40,9 @@ class Request:
         only: relative paths, or empty for all.
         root: absolute; the app's own root, or another one.
         force: goes on although an earlier restore waits for a commit; what that one set aside stays where it is.
+
+    Raises:
+        ConfigurationError: the root is no absolute path.
     """
 
     def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False):
@@ -46,7 +50,7 @@ class Request:
         self.before = before
         self.archive = archive
         self.only = list(only)
-        self.root = target_root or app.root
+        self.root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
         self.force = force
 
 
@@ -78,13 +82,17 @@ class Outcome:
                 "warnings": self.content.get("warnings", []) + ([self.ended] if self.ended else [])}
 
     def diff(self):
-        """The paths that are replaced, before and after, as Ansible shows a difference."""
+        """The paths that are replaced and where their old state is, as Ansible shows a difference."""
         root = self.content.get("root", "")
-        before, after = [], []
+        old, new, asides = [], [], []
         for target in self.content.get("targets", []):
             place = os.path.join(root, target["path"])
-            before.append("%s: %s" % (place, "as it is" if target["aside"] else "nothing"))
-            after.append("%s: %s" % (place, self.content.get("backup") if target["new"] else "nothing"))
+            old.append("%s: %s" % (place, "old state" if target["aside"] else "nothing"))
+            new.append("%s: %s" % (place, self.content["backup"] if target["new"] else "nothing"))
+            asides.extend("%s: old state" % os.path.join(root, each["aside"])
+                          for each in [target] + target["sidecars"] if each["aside"])
+        before, after = {"rolled_back": (new + asides, old), "committed": (new + asides, new),
+                         "staged": (old, old)}.get(self.state, (old, new + asides))
         return {"before": "".join(line + "\n" for line in before), "after": "".join(line + "\n" for line in after)}
 
 
@@ -97,6 +105,7 @@ class Restore:
         self._request = request
         self._on_bytes = on_bytes
         self._ended = None
+        self._undone = False
 
     def validate(self):
         """Stages, validates, and removes the staging again; live state and an earlier restore stay as they are."""
@@ -143,36 +152,68 @@ class Restore:
         except OSError as error:
             raise SourceError("the root cannot be opened: %s" % error.strerror, path=self._request.root)
         try:
-            if not dry_run:
+            if dry_run:
+                self._refuse_lost_root()
+            else:
                 self._end_unfinished()
             return step()
         finally:
-            if self._root is not None:
-                os.close(self._root)
+            self._close_root()
+
+    def _close_root(self):
+        if self._root is not None:
+            os.close(self._root)
+        self._root = None
 
     def _end_unfinished(self):
         """What a killed run left behind is undone, or gone on with, before anything else."""
-        phase = self._journal.phase
-        if phase == STAGING:
+        if self._phase is None and self._journal.phase is not None:
+            self._discard()  # What was staged went with its root.
+        self._refuse_lost_root()
+        self._journal.sweep()
+        phase = self._phase
+        if phase == RESTORED:
+            self._staging(self._journal.content).discard()
+        elif phase == STAGING:
             self._discard()
-            self._ended = "an earlier restore was cut off while it was extracting; what it had extracted was removed"
+            self._ended = "an earlier restore was cut off before it swapped anything; what it had staged was removed"
         elif phase in (SWAPPING, ROLLING_BACK):
+            self._refuse_held()
             self._undo()
             self._ended = "an earlier restore was cut off in the middle; the state before it was put back"
         elif phase == COMMITTING:
             self._forget()
             self._ended = "an earlier commit was cut off; it has been completed"
+        self._undone = phase in (STAGING, SWAPPING, ROLLING_BACK)
+        if self._journal.content is not None and self._journal.content["beside"]:
+            self._staging({"staging": self._journal.content["beside"]}).discard()
+            self._journal.write(beside=None)
+
+    @property
+    def _phase(self):
+        """The phase of the restore that is under way, or None; one that is not swapped in yet ends with its root."""
+        phase = self._journal.phase
+        return None if self._root is None and phase in (STAGING, STAGED) else phase
+
+    def _refuse_lost_root(self):
+        if self._root is None and self._phase is not None:
+            raise RestoreError("does not exist any more, and a restore to it has not ended", path=self._request.root,
+                               remedy="Bring it back; or, where it is gone for good, remove %s" % self._journal.path)
 
     def _predict(self, state, validate_only):
-        phase, content = self._journal.phase, self._journal.content
+        phase, content = self._phase, self._journal.content
         if state == "committed":
-            return Outcome("committed" if phase == RESTORED else NONE, phase in (RESTORED, COMMITTING), content)
+            return _ending("committed", phase in (RESTORED, COMMITTING), content, None)
         if state == "rolled_back":
-            return Outcome("rolled_back" if phase else NONE, phase is not None, content)
+            return _ending("rolled_back", phase not in (None, COMMITTING), _without_targets(content, phase), None)
         with self._select() as selected:
             content = self._new_content(selected)
-            if phase == RESTORED and not self._request.force and not validate_only:
-                return self._already_restored(content)
+            if not validate_only:
+                if phase == RESTORED and not self._request.force:
+                    return self._already_restored(content)
+                if phase == STAGED and state == "staged" and self._same(content):
+                    return Outcome("staged", False, self._journal.content)
+            self._look_above(content)
             plan = predicted_plan(self._app, selected, self._request.only)
             content["targets"] = plan_targets(plan)
             content["warnings"] = plan.warnings
@@ -183,44 +224,40 @@ class Restore:
         return Outcome(NONE if validate_only else state, not validate_only, content)
 
     def _validate(self):
-        if self._journal.phase is not None and self._journal.phase != STAGED:
-            return self._beside_pending()
+        if self._journal.phase is not None:
+            return self._validate_beside()
         self._stage()
         content = dict(self._journal.content)
         self._discard()
         return Outcome(NONE, False, content, self._ended)
 
-    def _beside_pending(self):
-        """Validates while another restore waits for its commit: that one's journal is not touched."""
-        selected = self._select()
-        with selected:
+    def _validate_beside(self):
+        """Validates while another restore is staged, or waits for its commit: that one stays as it is."""
+        with self._select() as selected:
             content = self._new_content(selected)
-            self._need_root(content)
             staging = self._staging(content)
+            self._journal.write(beside=content["staging"])
             try:
                 self._fill(staging, selected, content)
             finally:
                 staging.discard()
-                if content["made_root"]:
-                    self._remove_root()
+                self._journal.write(beside=None)
         return Outcome(NONE, False, content, self._ended)
 
     def _stage(self):
-        selected = self._select()
-        with selected:
+        with self._select() as selected:
             content = self._new_content(selected)
-            phase = self._journal.phase
-            if phase == RESTORED and not self._request.force:
+            if self._journal.phase == RESTORED and not self._request.force:
                 return self._already_restored(content)
-            if phase == STAGED:
+            if self._journal.phase == STAGED:
                 if self._same(content):
                     return Outcome("staged", False, self._journal.content, self._ended)
                 self._discard()
-            self._need_root(content)
-            self._journal.write(phase=STAGING, **content)
-            staging = self._staging(content)
+            self._look_above(content)
+            self._journal.write(phase=STAGING, earlier=self._journal.content, **content)
             try:
-                self._fill(staging, selected, content)
+                self._make_root()
+                self._fill(self._staging(content), selected, content)
             except BaseException:
                 self._discard()
                 raise
@@ -251,20 +288,10 @@ class Restore:
         if self._journal.phase == RESTORED and not self._request.force:
             with self._select() as selected:
                 return self._already_restored(self._new_content(selected))
-        if self._journal.phase != STAGED:
-            self._stage()
-        else:
-            self._stage_if_other()
+        self._stage()
         self._refuse_held()
         self._swap()
         return Outcome("restored", True, self._journal.content, self._ended)
-
-    def _stage_if_other(self):
-        """Uses what waits in staging where it is what was asked for."""
-        with self._select() as selected:
-            if self._same(self._new_content(selected)):
-                return
-        self._stage()
 
     def _swap(self):
         # Old state may have changed since it was staged, so the names it gets are worked out again.
@@ -282,31 +309,31 @@ class Restore:
         self._staging(self._journal.content).discard()
 
     def _note_made(self, made):
-        if made:
-            self._journal.write(made=self._journal.content["made"] + [os.fsdecode(path) for path in made])
+        self._journal.write(made=self._journal.content["made"] + [os.fsdecode(path) for path in made])
 
     def _commit(self):
+        content = self._journal.content
         if self._journal.phase != RESTORED:
-            return Outcome(NONE, False, self._journal.content, self._ended)
-        content = dict(self._journal.content)
+            completed = bool(self._ended) and not self._undone
+            return _ending("committed", completed, content, self._ended)
         self._forget()
         return Outcome("committed", True, content, self._ended)
 
     def _roll_back(self):
-        phase = self._journal.phase
-        if phase is None:
+        phase, content = self._journal.phase, self._journal.content
+        if phase is None or self._undone:
             # What a killed run left may just have been undone: that is what was asked for.
-            return Outcome("rolled_back" if self._ended else NONE, bool(self._ended), None, self._ended)
-        content = dict(self._journal.content)
+            return _ending("rolled_back", self._undone, None, self._ended)
         if phase == STAGED:
             self._discard()
-            return Outcome("rolled_back", True, dict(content, targets=[]), self._ended)
-        self._refuse_held()
-        self._undo()
-        return Outcome("rolled_back", True, content, self._ended)
+        else:
+            self._refuse_held()
+            self._undo()
+        return Outcome("rolled_back", True, _without_targets(content, phase), self._ended)
 
     def _forget(self):
-        self._journal.write(phase=COMMITTING)
+        """Deletes what was set aside. What a restore before this one knew, that was forced over, goes with it."""
+        self._journal.write(phase=COMMITTING, earlier=None)
         Swap(self._root, self._journal.content, self._ownership).forget()
         self._discard()
 
@@ -315,21 +342,35 @@ class Restore:
         Swap(self._root, self._journal.content, self._ownership).back()
         for path in reversed(self._journal.content["made"]):
             files.remove_if_empty(self._root, path)
+        # Live state is as it was; from here on a killed run leaves only what is discarded.
+        self._journal.write(phase=STAGING)
         self._discard()
 
     def _discard(self):
-        """Removes the staging directory, and a root that was made for this restore and is empty; the journal last."""
+        """Removes the staging directory, and a root that was made for this restore and is empty; the journal last.
+
+        Where the restore was forced over another one, that one's journal comes back.
+        """
         content = self._journal.content
         if self._root is not None:
             self._staging(content).discard()
         if content["made_root"]:
             self._remove_root()
-        self._journal.remove()
+        if content["earlier"] is not None:
+            self._journal.replace(content["earlier"])
+        else:
+            self._journal.remove()
 
     def _remove_root(self):
-        above = files.open_directory(os.path.dirname(self._request.root))
         try:
-            files.remove_if_empty(above, os.path.basename(self._request.root))
+            above = files.open_directory(os.path.dirname(self._request.root))
+        except FileNotFoundError:
+            return
+        try:
+            name = os.path.basename(self._request.root)
+            files.remove_if_empty(above, name)
+            if not files.exists_at(above, name):
+                self._close_root()
         finally:
             os.close(above)
 
@@ -346,28 +387,35 @@ class Restore:
         return {"app": self._app.name, "root": self._request.root, "backup": selected.id, "archive": selected.path,
                 "size": os.fstat(selected.descriptor).st_size, "only": self._request.only,
                 "staging": ".appstate-%s.restore-%s" % (self._app.name, secrets.token_hex(8)),
-                "databases": [], "targets": [], "made": [], "made_root": False, "warnings": [], "told": selected.to_dict(now)}
+                "databases": [], "targets": [], "made": [], "made_root": False, "beside": None, "warnings": [],
+                "told": selected.to_dict(now)}
 
-    def _need_root(self, content):
+    def _look_above(self, content):
         """The root itself is made on a fresh host; what is above it has to be there."""
+        content["made_root"] = self._root is None
+        if self._root is None:
+            os.close(self._above_root())
+
+    def _above_root(self):
+        try:
+            return files.open_directory(os.path.dirname(self._request.root))
+        except OSError as error:
+            raise SourceError("the directory above the root cannot be opened: %s" % error.strerror,
+                              path=self._request.root, remedy="Create it first")
+
+    def _make_root(self):
         if self._root is not None:
             return
-        path = self._request.root
+        above = self._above_root()
         try:
-            parent = files.open_directory(os.path.dirname(path))
-        except OSError as error:
-            raise SourceError("the directory above the root cannot be opened: %s" % error.strerror, path=path,
-                              remedy="Create it first")
-        try:
-            name = os.path.basename(path)
-            os.mkdir(name, 0o700, dir_fd=parent)
-            self._root = os.open(name, files.DIRECTORY, dir_fd=parent)
+            name = os.path.basename(self._request.root)
+            os.mkdir(name, 0o700, dir_fd=above)
+            self._root = os.open(name, files.DIRECTORY, dir_fd=above)
             uid, gid = self._ownership.ids()
             files.give(self._root, uid, gid, self._ownership.mode(0o755, True))
-            os.fsync(parent)
+            os.fsync(above)
         finally:
-            os.close(parent)
-        content["made_root"] = True
+            os.close(above)
 
     def _refuse_held(self):
         """A database that is pulled away under a process lives on in it: its next writes would be lost."""
@@ -378,8 +426,8 @@ class Restore:
                 return
             if time.monotonic() > until:
                 raise BusyError("%s still holds it open" % ", ".join(str(holder) for holder in holders[:3]),
-                                path=holders[0].path, remedy="Stop that process, then restore again; live state is "
-                                                             "untouched")
+                                path=holders[0].path,
+                                remedy="Stop that process, then try again; nothing was moved")
             time.sleep(0.2)
 
     def _live_places(self):
@@ -391,3 +439,13 @@ class Restore:
                 if found is not None:
                     places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
         return places
+
+
+def _ending(state, reached, content, ended):
+    """The Outcome of a commit or a rollback that had nothing to do itself; ending what was cut off is a change."""
+    return Outcome(state if reached else NONE, reached or bool(ended), content, ended)
+
+
+def _without_targets(content, phase):
+    """What a rollback tells: where nothing had been swapped, it put nothing back."""
+    return content if phase in (RESTORED, SWAPPING, ROLLING_BACK) or content is None else dict(content, targets=[])

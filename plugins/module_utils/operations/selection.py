@@ -111,7 +111,7 @@ def select(app, which="latest", before=None, archive=None):
                                  remedy="Give one of them")
     if archive is not None:
         return _of_path(archive)
-    backups = catalog.list_backups(app.directory)
+    backups = catalog.list_backups(app.directory, app.name)
     backup = catalog.choose(backups, app.name, app.directory, which, before)
     return Selected(backup.path, backup)
 

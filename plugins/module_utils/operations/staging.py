@@ -11,9 +11,12 @@ Below the root stands one directory that only we can enter. In it ``tree`` holds
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from ..archive.extract import RESERVE, Extractor
+from ..archive.members import DIRECTORY
+from ..archive.reader import entries
 from ..sources.sqlite import check_copy, sidecars_of
 from ..sqlite.examine import fold_sidecars
 from ..sqlite.sandbox import give_to_sandbox
@@ -25,6 +28,8 @@ from .plan import plan_of_contents, plan_of_manifest
 TREE = b"tree"
 DATABASES = b"databases"
 COPY = "database.db"
+# How mountinfo writes blanks and other odd bytes of a path.
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class Staging:
@@ -99,15 +104,20 @@ class Staging:
 
     def _extract(self, selected, plan, ownership, on_bytes):
         databases = plan.databases()
-        extractor = Extractor(self._top, self.path, lambda member: _staged(plan, databases, member))
+        places = _Places(plan, databases)
+        extractor = Extractor(self._top, self.path, places.of)
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
             for number, target in enumerate(databases):
                 self._check_database(number, target)
-            extractor.finish(contents.lines, ownership)
             for number, target in enumerate(databases):
                 self._move_into_tree(number, target)
+            # After all is in its place, since a directory's time changes with what comes into it.
+            places.databases_are_moved()
+            extractor.finish(contents.lines, ownership)
+            if contents.manifest is None or len(plan.outermost()) < len(plan.targets):
+                self._settle_untold(plan, contents.lines, ownership)
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise SpaceError("no space left for staging the restore", path=self.path,
@@ -144,6 +154,17 @@ class Staging:
         finally:
             os.close(parent)
 
+    def _settle_untold(self, plan, lines, ownership):
+        """Directories that no member tells of: an old recipe listed files alone, or a source lies in a directory that
+        the one around it excludes. They belong to whom the app states, or to whom the root does."""
+        mode, uid, gid = default_directory(self._root, ownership)
+        for place in _untold_directories(plan, lines):
+            directory = files.open_beneath(self._top, TREE + b"/" + place, files.DIRECTORY)
+            try:
+                files.give(directory, uid, gid, mode)
+            finally:
+                os.close(directory)
+
     def _check_targets(self, plan):
         """Whether each target can be moved aside and replaced by a rename: it is no mount point, nor below one."""
         for target in plan.targets:
@@ -159,9 +180,22 @@ def predicted_plan(app, selected, only):
         refuse_damaged(contents, selected.path)
         manifest = selected.manifest or contents.manifest
         plan = plan_of_contents(app, contents) if manifest is None else plan_of_manifest(app, manifest)
-        return plan.narrowed(only, app.name)
+        plan = plan.narrowed(only, app.name)
+        if only:
+            _refuse_missing(plan, contents.lines, app)
+        return plan
     finally:
         contents.lines.close()
+
+
+def _refuse_missing(plan, lines, app):
+    """Raises ArchiveError where an archive has nothing for a target."""
+    missing = [target for target in plan.targets if target.present]
+    for member in entries(lines):
+        place = plan.place(member.path)
+        missing = [target for target in missing if place is None or not target.holds(place)]
+    if missing:
+        raise ArchiveError("the archive has no %s" % missing[0].path, app=app.name)
 
 
 def check_extracted(directory, source=None, recorded=None):
@@ -198,8 +232,23 @@ def check_movable(root, root_path, path):
                                    remedy="Describe it as an app of its own, with that place as its root")
             if depth < len(parts) and not stat.S_ISDIR(os.fstat(found).st_mode):
                 raise RestoreError("is no directory", path=shown)
+            inside = _mounted_inside(found) if depth == len(parts) else None
+            if inside is not None:
+                raise RestoreError("is a mount point, and would be moved aside with what it lies in", path=inside,
+                                   remedy="Unmount it; or name what lies beside it as sources, instead of all")
         finally:
             os.close(found)
+
+
+def _mounted_inside(place):
+    """A mount point below an open place, or None (proc(5), ``/proc/[pid]/mountinfo``)."""
+    top = os.readlink(b"/proc/self/fd/%d" % place) + b"/"
+    with open("/proc/self/mountinfo", "rb") as stream:
+        for line in stream:
+            point = _OCTAL.sub(lambda match: bytes([int(match.group(1), 8)]), line.split(b" ")[4])
+            if point.startswith(top):
+                return point
+    return None
 
 
 def refuse_damaged(contents, path):
@@ -212,13 +261,49 @@ def refuse_damaged(contents, path):
             " (and %d more)" % more if more else ""), path=path, remedy="Live state is untouched; choose another one")
 
 
-def _staged(plan, databases, member_path):
-    """Where a member is staged, or None."""
-    place = plan.place(member_path)
-    if place is None:
-        return None
-    for number, target in enumerate(databases):
-        for name, copy in zip([target.path] + target.sidecars, [COPY] + sidecars_of(COPY)):
-            if place == files.as_bytes(name):
-                return b"%s/%d/%s" % (DATABASES, number, copy.encode())
-    return TREE + b"/" + place
+class _Places:
+    """Where members are staged."""
+
+    def __init__(self, plan, databases):
+        self._plan = plan
+        self._apart = {}
+        for number, target in enumerate(databases):
+            for name, copy in zip([target.path] + target.sidecars, [COPY] + sidecars_of(COPY)):
+                self._apart[files.as_bytes(name)] = b"%s/%d/%s" % (DATABASES, number, copy.encode())
+        self._databases = {files.as_bytes(target.path) for target in databases}
+        self._are_moved = False
+
+    def databases_are_moved(self):
+        """From now on databases are in the tree, and have no sidecars."""
+        self._are_moved = True
+
+    def of(self, member_path):
+        """The place of a member below the staging directory, or None."""
+        place = self._plan.place(member_path)
+        if place is None or (self._are_moved and place in self._apart and place not in self._databases):
+            return None
+        if place in self._apart and not self._are_moved:
+            return self._apart[place]
+        return TREE + b"/" + place
+
+
+def _untold_directories(plan, lines):
+    """Paths, outer ones first, of directories in which members are placed and that are no members."""
+    told, needed = set(), set()
+    for member in entries(lines):
+        place = plan.place(member.path)
+        if place is None:
+            continue
+        if member.type == DIRECTORY:
+            told.add(place)
+        above = place.rpartition(b"/")[0]
+        while above and above not in needed:
+            needed.add(above)
+            above = above.rpartition(b"/")[0]
+    return sorted(needed - told)
+
+
+def default_directory(root, ownership):
+    """``(mode, uid, gid)`` of a directory that has to be there and that no backup tells of."""
+    found = os.fstat(root)
+    return (ownership.mode(0o755, True),) + tuple(ownership.ids(uid=found.st_uid, gid=found.st_gid))

@@ -20,7 +20,7 @@ from ..sources.files import ASIDE
 from ..system import files
 from ..system.errors import RestoreError
 from ..system.trees import remove_tree
-from .staging import TREE
+from .staging import TREE, default_directory
 
 UNDO = b"undo"
 
@@ -57,8 +57,8 @@ class Swap:
         self._staging = files.as_bytes(content["staging"])
         self._ownership = ownership
 
-    def forward(self, on_made):
-        """Old state aside and new state in; ``on_made`` is told of each directory that had to be made."""
+    def forward(self, on_make):
+        """Old state aside and new state in; ``on_make`` is told of directories before they are made."""
         for target in self._targets:
             for sidecar in target["sidecars"]:
                 if sidecar["aside"]:
@@ -66,14 +66,18 @@ class Swap:
             if target["aside"]:
                 self._rename(target["path"], target["aside"])
             if target["new"]:
-                on_made(self._make_parents(target["path"]))
+                self._make_parents(target["path"], on_make)
                 self._rename(self._staged(target), target["path"])
 
-    def _make_parents(self, path):
+    def _make_parents(self, path, on_make):
         """Directories that are missing above a target belong to whom the app states, or to whom the root does."""
-        found = os.fstat(self._root)
-        uid, gid = self._ownership.ids(uid=found.st_uid, gid=found.st_gid)
-        return files.make_parents(self._root, path, self._ownership.mode(0o755, True), uid, gid)
+        parts = files.as_bytes(path).split(b"/")
+        above = [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
+        missing = [place for place in above if not self._exists(place)]
+        if missing:
+            on_make(missing)
+            mode, uid, gid = default_directory(self._root, self._ownership)
+            files.make_parents(self._root, path, mode, uid, gid)
 
     def back(self):
         """Puts everything where it was before ``forward`` began, to the byte; does no harm when done twice."""
@@ -96,11 +100,11 @@ class Swap:
             self._rename(sidecar["aside"], sidecar["path"])
 
     def _swapped(self, target):
-        """Whether the live path holds new state: the old one stands aside, or there was none and the new one has
-        left the staging directory."""
+        """Whether what is at the live path came after the swap began: the old state stands aside; or there was none,
+        and the new one has left the staging directory, or there is none."""
         if target["aside"]:
             return self._exists(target["aside"])
-        return target["new"] and not self._exists(self._staged(target))
+        return not target["new"] or not self._exists(self._staged(target))
 
     def forget(self):
         """Deletes what stands aside."""
@@ -128,7 +132,9 @@ class Swap:
                 parent, own = files.open_parent(self._root, directory)
                 os.mkdir(own, 0o700, dir_fd=parent)
                 os.close(parent)
-        self._rename(path, self._staging + b"/" + UNDO + b"/" + name)
+        place = self._staging + b"/" + UNDO + b"/" + name
+        self._delete(place)  # A rollback that was cut off may have come this far before.
+        self._rename(path, place)
 
     def _rename(self, old, new):
         """rename(2) that never replaces anything, with both directories on disk when it returns."""

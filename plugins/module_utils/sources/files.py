@@ -41,14 +41,7 @@ class FilesTaker:
 
     def prepare(self):
         """Looks whether the source is there and is what this type can take."""
-        app = self._room.app
-        found = self._room.look_up(self._source)
-        if found is None:
-            return
-        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
-            raise SourceError("is neither a file nor a directory", app=app.name, path=app.full_path(self._source),
-                              remedy="Name the place itself, not a link to it")
-        self.present = True
+        self.present = self._room.look_up(self._source) is not None
 
     def write(self, writer):
         """Adds the source's members."""

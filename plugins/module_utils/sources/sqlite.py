@@ -45,9 +45,6 @@ class SqliteTaker:
         if self._found is None:
             return
         path = app.full_path(self._source)
-        if not stat.S_ISREG(self._found.st_mode):
-            raise SourceError("is not a regular file", app=app.name, path=path,
-                              remedy="Name the database itself, not a link to it")
         self.present = True
         identity = owner_of(path)
         scratch = self._resources.enter_context(Scratch([app.destination, FALLBACK], app.name, identity))

@@ -10,6 +10,8 @@ A taker has ``prepare()`` (databases take their snapshots here, before any file 
 
 from __future__ import annotations
 
+import stat
+
 from ..system import files
 from ..system.accounts import Names
 from ..system.errors import SourceError
@@ -44,7 +46,8 @@ class Room:
         """``lstat`` of a source, or None for one that is missing and may be.
 
         Raises:
-            SourceError: it is missing and required, or a link stands on the way to it.
+            SourceError: it is missing and required, a link stands on the way to it, or it is of a kind that its type
+                does not take.
         """
         path = self.app.full_path(source)
         try:
@@ -56,7 +59,17 @@ class Room:
             raise SourceError("the %s is missing" % ("database" if source.type == "sqlite" else "source"),
                               app=self.app.name, path=path,
                               remedy="Correct the path, or set 'required: false' where it need not exist")
+        if found is not None:
+            self._refuse_kind(source, found.st_mode, path)
         return found
+
+    def _refuse_kind(self, source, mode, path):
+        if source.type == "sqlite" and not stat.S_ISREG(mode):
+            raise SourceError("is not a regular file", app=self.app.name, path=path,
+                              remedy="Name the database itself, not a link to it")
+        if source.type == "files" and not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise SourceError("is neither a file nor a directory", app=self.app.name, path=path,
+                              remedy="Name the place itself, not a link to it")
 
     def warn(self, text):
         """Notes something that the operator should know, and that does not make the backup wrong."""

@@ -12,8 +12,8 @@ _LONGEST_VALUE = 200
 # https://www.sqlite.org/c3ref/c_alter_table.html; the sqlite3 module has no name for the last one.
 _READS = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, 33))
 # FTS5 itself asks for data_version.
-_READABLE_PRAGMAS = frozenset(("application_id", "data_version", "freelist_count", "page_count", "schema_version",
-                                "user_version"))
+_READABLE_PRAGMAS = frozenset((
+    "application_id", "data_version", "freelist_count", "page_count", "schema_version", "user_version"))
 
 
 def evaluate(connection, assertions):

@@ -29,6 +29,8 @@ from ..system.process import NOBODY, Identity, identity_of
 from .header import HEADER_SIZE, SIDECARS, parse_header
 
 CACHE_KIB = 16384
+# Collations and functions that an application registers and its schema uses exist only inside that application.
+_LACKING = ("no such collation sequence", "unknown function", "no such function")
 # Connections to live databases are never closed: the last read-write one would checkpoint, and SQLITE_DBCONFIG_
 # NO_CKPT_ON_CLOSE is out of Python's reach before 3.12. The child ends by os._exit and the kernel drops the locks.
 _KEPT_OPEN = []
@@ -254,6 +256,9 @@ def _meaning(error, path, deadline_seconds):
                            remedy="The database's owner must be able to write the directory it lies in")
     if "disk I/O error" in text:
         return SourceError("cannot be read (%s)" % text, path=path, remedy="Check the disk")
+    if any(lacking in text for lacking in _LACKING):
+        return DatabaseError("cannot be checked without its application: %s" % text, path=path,
+                             remedy="The application adds to SQLite what this check needs")
     damage = "cannot be read" if isinstance(error, sqlite3.OperationalError) else "is corrupt"
     return DatabaseError("%s: %s" % (damage, text), path=path, remedy="Restore it from a backup")
 
@@ -265,7 +270,7 @@ def _cannot_open(error, path):
         return SourceError("is a symbolic link", path=path, remedy="Name the database that it points to")
     if error.errno in (errno.EACCES, errno.EPERM):
         return SourceError("cannot be read by user id %d" % os.geteuid(), path=path,
-                           remedy="Let the database's owner pass the directories above it")
+                           remedy="Let that user read it, and pass the directories above it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SpaceError("not enough space for a copy of the database", path=path, remedy="Free some space")
     return SourceError("cannot be read (%s)" % os.strerror(error.errno or 0), path=path)

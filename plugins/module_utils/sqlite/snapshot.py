@@ -58,6 +58,8 @@ def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, 
     if method not in METHODS:
         raise ConfigurationError("unknown snapshot method %r" % method, path=path,
                                  remedy="Use one of " + ", ".join(METHODS))
+    if os.path.lexists(target):
+        raise ConfigurationError("exists already", path=target, remedy="Take the snapshot to another name")
     wall_seconds = deadline_seconds + _GRACE_SECONDS
     child = start_child(_take, (path, target, method, deadline_seconds, durable), owner_of(path),
                         limits=Limits(cpu_seconds=wall_seconds + 1, wall_seconds=wall_seconds))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import time
 
 import pytest
@@ -160,6 +161,19 @@ def test_a_database_that_was_cut_short_never_passes(copy, keep):
     except DatabaseError:
         return
     assert found["integrity"]["ok"] is False
+
+
+def test_a_database_that_needs_its_application_says_what_is_missing(tmp_path):
+    room = tmp_path / "room"
+    room.mkdir()
+    connection = sqlite3.connect(str(room / "a.db"))
+    connection.create_collation("of_the_application", lambda one, other: (one > other) - (one < other))
+    connection.execute("CREATE TABLE t (a COLLATE of_the_application UNIQUE)")
+    connection.close()
+    sandbox.give_to_sandbox(str(room), "a.db")
+    with pytest.raises(DatabaseError, match="without its application: no such collation sequence: of_the_application"):
+        examine((str(room), "a.db"))
+    assert examine((str(room), "a.db"), integrity="none")["passport"]["tables"] == {"t": 0}
 
 
 def test_one_flipped_byte_never_crashes_the_examination(copy):

@@ -258,6 +258,7 @@ def test_a_database_whose_directory_its_owner_cannot_write_says_so(place):
         os.chown(place.application, 0, 0)
         with pytest.raises(SourceError, match="owner must be able to write the directory"):
             as_owner(path, sum_of_balances, path)
+    os.chmod(place.application, 0o755)
 
 
 @pytest.mark.parametrize("raised, kind, words", [

@@ -1,0 +1,183 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archives of real trees, and archives that nobody should trust, made here byte by byte."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.archive import streams, tar
+from ansible_collections.appstate.backup.plugins.module_utils.archive.extract import Extractor
+from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest
+from ansible_collections.appstate.backup.plugins.module_utils.archive.members import (
+    DIRECTORY, FILE, LINK, LIST_PATH, MANIFEST_PATH, Member, new_digest)
+from ansible_collections.appstate.backup.plugins.module_utils.archive.reader import read_archive
+from ansible_collections.appstate.backup.plugins.module_utils.archive.writer import ArchiveWriter
+from ansible_collections.appstate.backup.plugins.module_utils.system import files
+from ansible_collections.appstate.backup.plugins.module_utils.system.accounts import Ownership
+from ansible_collections.appstate.backup.plugins.module_utils.system.trees import descend
+
+
+class Tools:
+    """Makes archives, reads them, and tells what a directory holds. Stateless."""
+
+    @staticmethod
+    def block(path, kind=b"0", size=0, target=b"", mode=0o644, magic=b"ustar\x0000", **fields):
+        """A ustar header block; ``fields`` put raw bytes where uid, gid, number (of bytes), mtime or prefix stand."""
+        parts = [path[:100].ljust(100, b"\0"), b"%07o\0" % mode, fields.get("uid", b"0000000\0"),
+                 fields.get("gid", b"0000000\0"), fields.get("number", b"%011o\0" % size),
+                 fields.get("mtime", b"14600000000\0"), b" " * 8, kind, target[:100].ljust(100, b"\0"), magic,
+                 b"root".ljust(32, b"\0"), b"root".ljust(32, b"\0"), b"0000000\0" * 2,
+                 fields.get("prefix", b"").ljust(155, b"\0")]
+        block = b"".join(parts).ljust(512, b"\0")
+        assert len(block) == 512
+        return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+    def entry(self, path, content=b"", **words):
+        """A header block with the content after it, padded."""
+        words.setdefault("size", len(content))
+        return self.block(path, **words) + self.padded(content)
+
+    @staticmethod
+    def padded(content):
+        """A content filled up to whole blocks."""
+        return content + b"\0" * (-len(content) % 512)
+
+    def pax(self, records, kind=b"x"):
+        """An extended header of ``(key, value)`` records."""
+        data = b""
+        for key, value in records:
+            length = len(key) + len(value) + 3
+            length += len(str(length + len(str(length))))
+            data += b"%d %s=%s\n" % (length, key, value)
+        return self.entry(b"pax", data, kind=kind)
+
+    @staticmethod
+    def member(path, content=b"", type=FILE, **words):
+        """The Member that ``entry`` makes of a path and a content."""
+        digest = new_digest()
+        digest.update(content)
+        words.setdefault("mode", 0o644)
+        return Member(path, type, len(content), digest=digest.hexdigest() if type == FILE else None, **words)
+
+    def grafted(self, parts, members, after=b"", **changes):
+        """A tar of raw parts with a list and a manifest that fit the given members."""
+        listed = b"".join(member.line() for member in members)
+        digest = new_digest()
+        digest.update(listed)
+        content = self.manifest(count=len(members), bytes=sum(member.size for member in members),
+                                digest=digest.hexdigest()).content
+        content.update(changes)
+        return (b"".join(parts) + self.entry(LIST_PATH, listed) +
+                self.entry(MANIFEST_PATH, Manifest(content).to_bytes()) + after + tar.END)
+
+    @staticmethod
+    def manifest(count=0, bytes=0, digest="0" * 64, **changes):
+        """A Manifest as it stands in an archive."""
+        content = {"format": FORMAT, "id": "notes-20261120T030000Z", "app": "notes", "host": "alpha",
+                   "created": "2026-11-20T03:00:00Z", "duration": 1.5, "kind": "full", "app_version": None,
+                   "sources": [{"type": "files", "path": "data", "present": True}],
+                   "members": {"count": count, "bytes": bytes, "digest": digest}, "verified": None, "warnings": []}
+        content.update(changes)
+        return Manifest(content)
+
+    @staticmethod
+    def compressed(data, kind):
+        """Bytes as gzip, bzip2, xz, zstd or nothing compresses them."""
+        if kind == "plain":
+            return data
+        if kind == "gzip":
+            return gzip.compress(data)
+        return subprocess.run([kind, "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+    def archive_tree(self, top, path, kind="gzip", on_file=None):
+        """Archives all below a directory, as a source of type files does; returns what the writer reported.
+
+        ``on_file(path, member)`` runs between the look at a file and its reading.
+        """
+        directory = os.open(top, files.DIRECTORY)
+        troubles = {}
+        with open(path, "wb") as sink, tempfile.TemporaryFile() as lines:
+            stream = streams.compressor(kind, sink.fileno())
+            writer = ArchiveWriter(stream, lines)
+            for entry in descend(directory):
+                member = self._member_of(entry)
+                if member.type != FILE:
+                    writer.add(member)
+                    continue
+                descriptor = os.open(entry.name, files.READ, dir_fd=entry.directory)
+                if on_file is not None:
+                    on_file(entry.path, member)
+                troubles[entry.path] = writer.add_file(member, descriptor)
+                os.close(descriptor)
+            writer.finish(lambda count, size, digest: self.manifest(count, size, digest).to_bytes())
+            stream.close()
+        os.close(directory)
+        return {path: trouble for path, trouble in troubles.items() if trouble}
+
+    @staticmethod
+    def _member_of(entry):
+        found = entry.stat
+        kind = DIRECTORY if stat.S_ISDIR(found.st_mode) else LINK if stat.S_ISLNK(found.st_mode) else FILE
+        member = Member(entry.path, kind, found.st_size if kind == FILE else 0, stat.S_IMODE(found.st_mode),
+                        found.st_uid, found.st_gid, mtime=found.st_mtime_ns)
+        if kind == LINK:
+            member.target = os.readlink(entry.name, dir_fd=entry.directory)
+        return member
+
+    @staticmethod
+    def read(source, extractor=None, mark=None):
+        """The Contents of an archive: a path, or bytes."""
+        with (io.open(source, "rb") if isinstance(source, str) else tempfile.TemporaryFile()) as file:
+            if not isinstance(source, str):
+                file.write(source)
+                file.flush()
+            return read_archive(file.fileno(), None, extractor, mark=mark)
+
+    def extract(self, source, staging, rename=None, finish=True):
+        """Extracts into a new directory; returns the Contents."""
+        os.mkdir(staging, 0o700)
+        directory = os.open(staging, files.DIRECTORY)
+        extractor = Extractor(directory, staging, rename)
+        try:
+            contents = self.read(source, extractor)
+            if finish and not contents.problems:
+                extractor.finish(contents.lines, Ownership())
+            return contents
+        finally:
+            extractor.close()
+            os.close(directory)
+
+    @staticmethod
+    def tree(top):
+        """What lies below a directory: path to (type, mode, owner, mtime, content or target); links have no mode."""
+        directory = os.open(top, files.DIRECTORY)
+        told = {}
+        for entry in descend(directory):
+            found = entry.stat
+            content = None
+            if stat.S_ISLNK(found.st_mode):
+                content = os.fsencode(os.readlink(entry.name, dir_fd=entry.directory))
+            elif stat.S_ISREG(found.st_mode):
+                descriptor = os.open(entry.name, files.READ, dir_fd=entry.directory)
+                content = files.read_all(descriptor, 1 << 30)
+                os.close(descriptor)
+            told[entry.path] = (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid,
+                                found.st_mtime_ns, content)
+        os.close(directory)
+        return told
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """``Tools``."""
+    return Tools()
