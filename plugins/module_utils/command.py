@@ -120,7 +120,7 @@ def _worse(one, other):
 def list_apps(options, machine, apps):
     """``list``: all backups, newest first."""
     now = machine.now()
-    listed = [(app, catalog.list_backups(app.directory)) for app in apps]
+    listed = [(app, catalog.list_backups(app.directory, app.name)) for app in apps]
     lines = []
     for app, backups in listed:
         held = _held(app)
@@ -288,7 +288,7 @@ def validate_file(options):
 def hold_backup(options, machine, apps):
     """``hold`` and ``release``."""
     app = apps[0]
-    backup = catalog.choose(catalog.list_backups(app.directory), app.name, app.directory, options.id)
+    backup = catalog.choose(catalog.list_backups(app.directory, app.name), app.name, app.directory, options.id)
     directory = files.open_directory(app.directory)
     try:
         if options.action == "hold":

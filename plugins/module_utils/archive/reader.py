@@ -206,12 +206,12 @@ class _Reading:
     def _take_file(self, member):
         sink = self._extractor.create(member) if self._extractor is not None else None
         member.digest, unused = _digest_into(self._marking(member), sink)
-        self._on_bytes(member.size)
 
     def _marking(self, member):
         for number, piece in enumerate(self._tar.content()):
             if not number and self._mark is not None and piece.startswith(self._mark):
                 self._contents.marked.append(member.path)
+            self._on_bytes(len(piece))
             yield piece
 
     def _keep_list(self):

@@ -48,7 +48,6 @@ class ArchiveWriter:
             trouble = self._large(member, descriptor, digest)
         member.digest = digest.hexdigest()
         self._note(member)
-        self._on_bytes(member.size)
         return trouble
 
     def finish(self, make_manifest):
@@ -77,6 +76,7 @@ class ArchiveWriter:
         member.size = len(data)
         digest.update(data)
         self._stream.write(tar.header(member) + data + tar.padding(member.size))
+        self._on_bytes(member.size)
         return _trouble(descriptor, promised, member)
 
     def _large(self, member, descriptor, digest):
@@ -96,9 +96,10 @@ class ArchiveWriter:
             piece = os.read(descriptor, min(tar.CHUNK, count))
             if not piece:
                 break
+            self._stream.write(piece)
             if digest is not None:
                 digest.update(piece)
-            self._stream.write(piece)
+                self._on_bytes(len(piece))
             count -= len(piece)
         return count
 

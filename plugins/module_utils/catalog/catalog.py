@@ -117,9 +117,9 @@ def _stem(name):
     return None
 
 
-def newest_good(directory_path):
+def newest_good(directory_path, app_name):
     """The newest good Backup in an app's directory, or None."""
-    for backup in list_backups(directory_path):
+    for backup in list_backups(directory_path, app_name):
         return backup if backup.problem is None else None
     return None
 

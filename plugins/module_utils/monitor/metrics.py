@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from ..system import files
+from ..system.errors import AppStateError
 
 LEVELS = {None: 0, "presence": 1, "checksum": 2, "content": 3}
 METRICS = (
@@ -39,7 +40,11 @@ def write(directory_path, app_name, values):
         if value is not None:
             lines.append("# HELP %s %s\n# TYPE %s gauge\n%s{app=\"%s\"} %s\n"
                          % (name, meaning, name, name, app_name, repr(value + 0)))
-    directory = files.open_directory(directory_path)
+    try:
+        directory = files.open_directory(directory_path)
+    except OSError as error:
+        raise AppStateError("the directory of metrics cannot be opened: %s" % error.strerror, path=directory_path,
+                            remedy="Create it, or correct 'metrics_directory'")
     try:
         files.write_atomically(directory, "appstate_backup_%s.prom" % app_name, "".join(lines).encode("ascii"), 0o644)
     finally:

@@ -14,6 +14,7 @@ import json
 import os
 
 from ..system import files
+from ..system.errors import AppStateError
 
 MOST = 1024 * 1024
 OK, FAILED, NEVER = "ok", "failed", "never"
@@ -35,12 +36,12 @@ class Status:
     def _read(self):
         try:
             directory = files.open_directory(self._place)
-        except OSError:
+        except (AppStateError, OSError):
             return {"state": NEVER}
         try:
             content = json.loads(files.read_file(directory, self._name, MOST).decode("utf-8"))
             return content if isinstance(content, dict) and "state" in content else {"state": NEVER}
-        except (OSError, ValueError):
+        except (AppStateError, OSError, ValueError):
             return {"state": NEVER}
         finally:
             os.close(directory)

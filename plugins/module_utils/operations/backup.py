@@ -45,11 +45,12 @@ class Taken:
         self.complete = complete
 
 
-def take_backup(app, machine, on_bytes=None):
+def take_backup(app, machine, on_bytes=None, on_phase=None):
     """Takes, verifies and publishes a backup.
 
     Args:
         on_bytes: called with the number of bytes that went into, and then were verified in, the archive.
+        on_phase: called with what begins now, and how many bytes that has, or None where nobody can know.
 
     Returns:
         Taken.
@@ -58,14 +59,14 @@ def take_backup(app, machine, on_bytes=None):
         AppStateError: no backup was made, and nothing is left of the attempt.
     """
     with AppLock(machine.lock_directory, app.name):
-        return take_backup_locked(app, machine, on_bytes)
+        return take_backup_locked(app, machine, on_bytes, on_phase)
 
 
-def take_backup_locked(app, machine, on_bytes=None):
+def take_backup_locked(app, machine, on_bytes=None, on_phase=None):
     """The same for a caller that holds the app's lock."""
     try:
         refuse_unfinished(app, machine)
-        return _Run(app, machine, on_bytes).run()
+        return _Run(app, machine, on_bytes, on_phase or (lambda phase, total: None)).run()
     except AppStateError as error:
         raise error.about(app.name)
     except OSError as error:
@@ -101,10 +102,11 @@ def _look(app, machine):
 class _Run:
     """One backup on its way."""
 
-    def __init__(self, app, machine, on_bytes):
+    def __init__(self, app, machine, on_bytes, on_phase):
         self._app = app
         self._machine = machine
         self._on_bytes = on_bytes
+        self._on_phase = on_phase
         self._begun = time.monotonic()
 
     def run(self):
@@ -133,8 +135,10 @@ class _Run:
         takers = takers_of(self._room)
         stream = None
         try:
+            self._on_phase("snapshots", None)
             for taker in takers:
                 taker.prepare()
+            self._on_phase("archive", self._expected())
             stream = streams.compressor(kind, descriptor)
             with tempfile.TemporaryFile(dir=self._app.directory) as lines:
                 writer = ArchiveWriter(stream, lines, self._on_bytes)
@@ -167,6 +171,7 @@ class _Run:
         Each member's digest was taken from the bytes that came from the source, and a database's bytes are those that
         were examined. So an archive that gives these digests back holds what was examined.
         """
+        self._on_phase("verification", self._manifest.bytes)
         contents = read_archive(descriptor, self._app.directory, on_bytes=self._on_bytes)
         contents.lines.close()
         if contents.manifest is None or contents.manifest.to_bytes() != self._manifest.to_bytes():
@@ -176,6 +181,11 @@ class _Run:
                                % contents.problems[0]["problem"], path=self._app.directory,
                                remedy="Check the disk of the destination")
         return contents.digest
+
+    def _expected(self):
+        """About how many bytes there are to write: as many as last time."""
+        earlier = catalog.newest_good(self._app.directory)
+        return None if earlier is None else earlier.manifest.bytes
 
     def _seconds(self):
         return round(time.monotonic() - self._begun, 3)

@@ -35,7 +35,7 @@ def _overdue(app, machine):
     limit = app.settings.max_age
     if limit is None:
         return
-    newest = catalog.newest_good(app.directory)
+    newest = catalog.newest_good(app.directory, app.name)
     if newest is None:
         raise AppStateError("there is no good backup yet", path=app.directory,
                             remedy="Run appstate-backup run %s" % app.name)

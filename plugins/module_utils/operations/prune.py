@@ -66,11 +66,18 @@ def prune(app, machine, dry_run=False):
             return prune_locked(app, machine, dry_run)
     except AppStateError as error:
         raise error.about(app.name)
+    except OSError as error:
+        raise AppStateError("the backups cannot be pruned: %s" % error.strerror, app=app.name, path=app.directory)
 
 
 def prune_recorded(app, machine, dry_run=False):
-    """``prune``, with a line in the audit log where it removed anything."""
-    pruned = prune(app, machine, dry_run)
+    """``prune``, with a line in the audit log where it removed anything, or could not."""
+    try:
+        pruned = prune(app, machine, dry_run)
+    except AppStateError as error:
+        if not dry_run:
+            audit.record(machine.state_directory, machine.now(), app.name, "prune", str(error))
+        raise
     if pruned.changed and not dry_run:
         audit.record(machine.state_directory, machine.now(), app.name, "prune", "ok",
                      removed=pruned.removed + pruned.asides)
@@ -85,9 +92,10 @@ def prune_locked(app, machine, dry_run=False):
     except FileNotFoundError:
         return Pruned([], [])
     try:
-        decisions = decide(catalog.list_backups(app.directory), app.settings.retention, now, held_ids(directory))
+        decisions = decide(catalog.list_backups(app.directory, app.name), app.settings.retention, now, held_ids(directory))
         pruned = Pruned(decisions, _old_asides(app, machine, now))
         if not dry_run:
+            catalog.reap_partials(directory, app.name)
             for decision in decisions:
                 if not decision.kept:
                     catalog.remove(directory, decision.backup)
@@ -126,6 +134,8 @@ def _asides_of(app, path, limit):
 
 
 def _remove_asides(app, paths):
+    if not paths:
+        return
     root = files.open_directory(app.root)
     try:
         for path in paths:

@@ -91,6 +91,7 @@ class Report:
         self._machine = machine
         self._status = status
         self._begun = time.monotonic()
+        self._good = None
 
     def begin(self, ran):
         """Somebody may be waiting for a run to start."""
@@ -98,6 +99,7 @@ class Report:
 
     def end(self, ran):
         """Tells everybody; the caller holds the app's lock."""
+        self._good = self._list_good()
         self._tell(ran, self._write_metrics, self._write_status, self._write_audit, self._write_syslog)
         told = ran.exit_code
         self._ping(ran, ping.FAILURE if told else ping.SUCCESS)
@@ -127,34 +129,35 @@ class Report:
             ran.ping_problem = problem
             ran.warnings.append(problem)
 
-    def _good(self):
+    def _list_good(self):
         """The good backups, newest first, or None where they cannot be listed: the run has said why."""
         try:
-            listed = None if self._directory is None else catalog.list_backups(self._directory)
+            listed = None if self._directory is None else catalog.list_backups(self._directory, self._app_name)
         except AppStateError:
             return None
         return None if listed is None else [backup for backup in listed if backup.problem is None]
 
+    def _kept(self):
+        return None if self._good is None else len(self._good)
+
     def _write_metrics(self, ran, ended):
-        good = self._good()
-        self._kept = None if good is None else len(good)
         if self._settings.metrics_directory is None:
             return
         success = ended.timestamp() if not ran.exit_code else _seconds(self._status.content.get("last_success"))
         values = {"last_run_success": int(not ran.exit_code), "last_run_timestamp_seconds": ended.timestamp(),
-                  "last_success_timestamp_seconds": success, "kept": self._kept,
+                  "last_success_timestamp_seconds": success, "kept": self._kept(),
                   "ping_failed": int(ran.ping_problem is not None)}
-        if good:
-            content = good[0].manifest.content
-            values.update(newest_timestamp_seconds=good[0].manifest.created.timestamp(),
-                          newest_age_seconds=(ended - good[0].manifest.created).total_seconds(),
+        if self._good:
+            content, created = self._good[0].manifest.content, self._good[0].manifest.created
+            values.update(newest_timestamp_seconds=created.timestamp(),
+                          newest_age_seconds=(ended - created).total_seconds(),
                           duration_seconds=content["duration"], size_bytes=content["archive"]["size"],
                           verified_level=metrics.LEVELS.get((content["verified"] or {}).get("level"), 0))
         metrics.write(self._settings.metrics_directory, self._app_name, values)
 
     def _write_status(self, ran, ended):
         changes = {"state": FAILED if ran.exit_code else OK, "ended": format_time(ended), "problem": ran.problem,
-                   "warnings": ran.warnings, "ping": ran.ping_problem, "kept": self._kept,
+                   "warnings": ran.warnings, "ping": ran.ping_problem, "kept": self._kept(),
                    "duration": round(time.monotonic() - self._begun, 3)}
         if ran.backup is not None:
             changes.update(backup=ran.backup.id, size=ran.backup.manifest.archive["size"],

@@ -111,7 +111,7 @@ class _Run:
         for argv in self._settings.before:
             self._hook(argv)
         refuse_destination(self._app)
-        earlier = catalog.newest_good(self._app.directory)
+        earlier = catalog.newest_good(self._app.directory, self._app.name)
         taken = take_backup_locked(self._app, self._machine, on_bytes, on_phase)
         self._ran.backup, self._ran.complete = taken.backup, taken.complete
         self._ran.warnings.extend(taken.warnings)
