@@ -184,7 +184,7 @@ class _Run:
 
     def _expected(self):
         """About how many bytes there are to write: as many as last time."""
-        earlier = catalog.newest_good(self._app.directory)
+        earlier = catalog.newest_good(self._app.directory, self._app.name)
         return None if earlier is None else earlier.manifest.bytes
 
     def _seconds(self):
