@@ -37,47 +37,21 @@ _raw:
   elements: path
 """
 
-import hashlib
 import os
-import pathlib
-import zipfile
 
 from ansible import constants as C
 from ansible.plugins.lookup import LookupBase
 
-ENGINE = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
-PACKAGE = "appstate_backup"
-MAIN = "import sys\n\nfrom %s.command import main\n\nsys.exit(main())\n" % PACKAGE
-# The earliest time that a zip file can tell: contents alone make the bytes.
-EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-def build(target):
-    """Writes the command to a path; source: Python's documentation of zipapp."""
-    with open(target, "wb") as stream:
-        stream.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(ENGINE.rglob("*.py")):
-                name = "%s/%s" % (PACKAGE, path.relative_to(ENGINE).as_posix())
-                _add(archive, name, path.read_bytes())
-            _add(archive, "__main__.py", MAIN.encode("ascii"))
-
-
-def _add(archive, name, data):
-    info = zipfile.ZipInfo(name, EPOCH)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o644 << 16
-    archive.writestr(info, data)
+from ansible_collections.appstate.backup.plugins.plugin_utils.zipapp import build
 
 
 class LookupModule(LookupBase):
     """The plugin itself."""
 
     def run(self, terms, variables=None, **kwargs):
-        """Builds the command once for each of Ansible's processes, and returns its path."""
+        """Builds the command, and returns its path; forks that do so at the same time do not disturb one another."""
         self.set_options(var_options=variables, direct=kwargs)
-        name = "appstate-backup-%s" % hashlib.sha256(str(ENGINE).encode()).hexdigest()[:16]
-        target = os.path.join(C.DEFAULT_LOCAL_TMP, name)
+        target = os.path.join(C.DEFAULT_LOCAL_TMP, "appstate-backup")
         partial = "%s.%d" % (target, os.getpid())
         build(partial)
         os.replace(partial, target)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 
 from . import configuration
@@ -21,14 +22,16 @@ from .operations import service
 from .operations.check import check
 from .operations.prune import prune_recorded
 from .operations.restore import Request, Restore
-from .operations.run import run_backup
+from .operations.report import INCOMPLETE
+from .operations.run import Interrupted, refuse_run, run_backup
 from .operations.selection import select
 from .operations.verify import LEVELS, verify
 from .progress import Progress
 from .system import files
-from .system.errors import AppStateError
+from .system.errors import AppStateError, ConfigurationError, RestoreError
 from .system.files import readable
 from .system.machine import this_machine
+from .system.zones import require_zone
 
 VERSION = "0.1.0"
 DESCRIPTION = """\
@@ -56,22 +59,36 @@ files:
 
 def main(arguments=None):
     """Runs the command; returns its exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores the second.
+            signal.signal(number, _interrupt)
     options = _parser().parse_args(arguments)
-    machine = this_machine(options.state_directory, options.lock_directory)
     try:
-        if options.action == "validate":
-            return validate_file(options)
-        apps = configuration.read_apps(options.config, _wanted(options))
-        return options.command(options, machine, apps)
+        return options.command(options, this_machine(options.state_directory, options.lock_directory))
     except AppStateError as error:
         return _failed(options, error)
     except KeyboardInterrupt:
         print("appstate-backup: interrupted", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
-def _wanted(options):
-    return options.apps if hasattr(options, "apps") else [options.app]
+def _interrupt(*unused):
+    """A shutdown is told of, and ended by, the same steps as Ctrl-C: hooks, alarms, nothing half done left."""
+    raise KeyboardInterrupt
+
+
+def _apps(options):
+    return [configuration.read_app(options.config, name)
+            for name in configuration.app_names(options.config, options.apps)]
+
+
+def _app(options):
+    name, = configuration.app_names(options.config, [options.app])
+    return configuration.read_app(options.config, name)
 
 
 def _failed(options, error):
@@ -89,47 +106,59 @@ def _say(options, told, text):
         print(text)
 
 
-def run_apps(options, machine, apps):
+def run_apps(options, machine):
     """``run``: an app that fails does not keep the others from their turn."""
     worst, told = 0, []
-    for app in apps:
-        progress = Progress(sys.stderr, app.name)
-        ran = run_backup(app, machine, progress.add, options.accept_shrink)
-        progress.end()
+    for name in configuration.app_names(options.config, options.apps):
+        ran = _run(options, machine, name)
         worst = _worse(worst, ran.exit_code)
-        told.append({"app": app.name, "exit_code": ran.exit_code, "warnings": ran.warnings,
+        told.append({"app": name, "exit_code": ran.exit_code, "warnings": ran.warnings,
                      "backup": None if ran.backup is None else ran.backup.to_dict(machine.now()),
                      "pruned": [] if ran.pruned is None else ran.pruned.removed,
                      "error": None if ran.error is None else ran.error.to_dict()})
         for warning in ran.warnings:
-            print("appstate-backup: app %s: warning: %s" % (app.name, warning), file=sys.stderr)
-        if ran.error is not None:
-            print("appstate-backup: %s" % ran.error, file=sys.stderr)
-        elif not options.json:
+            print("appstate-backup: app %s: warning: %s" % (name, warning), file=sys.stderr)
+        if ran.problem is not None:
+            print("appstate-backup: %s" % ran.problem, file=sys.stderr)
+        if ran.backup is not None and not options.json:
             print("%s  %s  verified to content, %.1f s" % (
                 ran.backup.id, readable(ran.backup.manifest.archive["size"]), ran.backup.manifest.content["duration"]))
+        if isinstance(ran.error, Interrupted):
+            break
     _say(options, told, None)
     return worst
 
 
+def _run(options, machine, name):
+    """One app's run; one whose configuration is no good is as red as any other that fails."""
+    try:
+        app = configuration.read_app(options.config, name)
+    except ConfigurationError as error:
+        return refuse_run(name, configuration.read_monitoring(options.config, name), machine, error)
+    progress = Progress(sys.stderr, name)
+    try:
+        return run_backup(app, machine, progress.add, options.accept_shrink, progress.begin)
+    finally:
+        progress.end()
+
+
 def _worse(one, other):
-    """The exit status that says more: any failure before an incomplete run, that before none."""
-    return max((one, other), key=lambda code: (0, 1)[code == 3] if code in (0, 3) else 2)
+    """The exit status that says more: the first failure, before a run that could not read everything, before none."""
+    return max((one, other), key=lambda code: {0: 0, INCOMPLETE: 1}.get(code, 2))
 
 
-def list_apps(options, machine, apps):
+def list_apps(options, machine):
     """``list``: all backups, newest first."""
-    now = machine.now()
-    listed = [(app, catalog.list_backups(app.directory, app.name)) for app in apps]
-    lines = []
-    for app, backups in listed:
-        held = _held(app)
-        for backup in backups:
-            lines.append(_line(backup, now, backup.id in held))
+    now, told, lines = machine.now(), [], []
+    for app in _apps(options):
+        backups, held = catalog.list_backups(app.directory, app.name), _held(app)
+        if options.json:
+            told.extend(dict(backup.to_dict(now), held=backup.id in held) for backup in backups)
+        else:
+            lines.extend(_line(backup, now, backup.id in held) for backup in backups)
         if not backups:
             lines.append("%s  has no backups in %s" % (app.name, app.directory))
-    _say(options, [dict(backup.to_dict(now), held=backup.id in _held(app)) for app, backups in listed
-                   for backup in backups], "\n".join(lines))
+    _say(options, told, "\n".join(lines))
     return 0
 
 
@@ -156,11 +185,16 @@ def _held(app):
         os.close(directory)
 
 
-def verify_app(options, machine, apps):
+def verify_app(options, machine):
     """``verify``: says what is wrong, member by member."""
-    app = apps[0]
+    app = _app(options)
+    progress = Progress(sys.stderr, app.name)
     with select(app, options.id, options.before, options.archive) as selected:
-        found = verify(selected, options.level, app)
+        progress.begin("verification", selected.manifest and selected.manifest.bytes)
+        try:
+            found = verify(selected, options.level, app, progress.add)
+        finally:
+            progress.end()
         told = {"backup": selected.to_dict(machine.now()), "verified": found.ok, "level": found.level,
                 "problems": found.problems}
         lines = ["%s%s" % (problem["member"] + ": " if problem["member"] else "", problem["problem"])
@@ -169,10 +203,10 @@ def verify_app(options, machine, apps):
     return 0 if found.ok else 1
 
 
-def prune_apps(options, machine, apps):
+def prune_apps(options, machine):
     """``prune``: removes what the rules do not keep, and says why the others stay."""
     told = []
-    for app in apps:
+    for app in _apps(options):
         pruned = prune_recorded(app, machine, options.dry_run)
         told.append({"app": app.name, "removed": pruned.removed, "asides": pruned.asides,
                      "decisions": [decision.to_dict() for decision in pruned.decisions]})
@@ -184,13 +218,15 @@ def prune_apps(options, machine, apps):
     return 0
 
 
-def restore_app(options, machine, apps):
+def restore_app(options, machine):
     """``restore``: stage, stop, swap, start, probe; and back again where that fails."""
-    app = apps[0]
+    app = _app(options)
     progress = Progress(sys.stderr, app.name)
     request = Request(app, options.id, options.before, options.archive, options.only, options.target_root, options.force)
     restore = Restore(app, machine, request, progress.add)
     try:
+        with select(app, options.id, options.before, options.archive) as selected:
+            progress.begin("extraction", selected.manifest and selected.manifest.bytes)
         outcome = restore.validate() if options.validate_only else restore.stage()
     finally:
         progress.end()
@@ -216,19 +252,22 @@ def _swap(restore, app, elsewhere):
         service.start(app)
         service.probe(app)
         return outcome
+    except KeyboardInterrupt:
+        raise _undone(restore, app, RestoreError("the restore was interrupted", app=app.name))
     except AppStateError as error:
-        _undo(restore, app, error)
-        raise
+        raise _undone(restore, app, error)
 
 
-def _undo(restore, app, error):
-    """The old state back, and the app started whatever becomes of that; each failure is told with the first one."""
+def _undone(restore, app, error):
+    """The old state back, and the app started whatever becomes of that; the error tells how that went."""
+    failed = []
     for step in (lambda: service.stop(app), restore.roll_back, lambda: service.start(app)):
         try:
             step()
         except AppStateError as another:
-            error.remedy = "%s; then this failed too: %s" % (error.remedy or "", another)
-    error.message += "; the restore was rolled back"
+            failed.append(str(another))
+    error.message += "; then this failed too: %s" % " ".join(failed) if failed else "; the old state is back"
+    return error
 
 
 def _audited(machine, app, action, step):
@@ -243,24 +282,25 @@ def _audited(machine, app, action, step):
     return outcome
 
 
-def commit_app(options, machine, apps):
+def commit_app(options, machine):
     """``commit``: deletes what the last restore set aside."""
-    app = apps[0]
+    app = _app(options)
     outcome = _audited(machine, app, "commit", _ended(options, machine, app).commit)
     _say(options, outcome.to_dict(), "committed" if outcome.changed else "no restore is pending")
     return 0
 
 
-def rollback_app(options, machine, apps):
-    """``rollback``: puts back what the last restore set aside."""
-    app = apps[0]
-    elsewhere = options.target_root not in (None, app.root)
-    if not elsewhere:
+def rollback_app(options, machine):
+    """``rollback``: puts back what the last restore set aside; where there is nothing, the app goes on undisturbed."""
+    app = _app(options)
+    ended = _ended(options, machine, app)
+    live = options.target_root in (None, app.root) and ended.predict("rolled_back", False).changed
+    if live:
         service.stop(app)
     try:
-        outcome = _audited(machine, app, "rollback", _ended(options, machine, app).roll_back)
+        outcome = _audited(machine, app, "rollback", ended.roll_back)
     finally:
-        if not elsewhere:
+        if live:
             service.start(app)
     _say(options, outcome.to_dict(), "rolled back" if outcome.changed else "no restore is pending")
     return 0
@@ -270,24 +310,31 @@ def _ended(options, machine, app):
     return Restore(app, machine, Request(app, target_root=options.target_root))
 
 
-def check_apps(options, machine, apps):
+def check_apps(options, machine):
     """``check``: is the configuration good, are the paths there, is a backup overdue."""
-    troubles = [error for app in apps for error in check(app, machine)]
+    names = configuration.app_names(options.config, options.apps)
+    troubles = []
+    for name in names:
+        try:
+            troubles.extend(check(configuration.read_app(options.config, name), machine))
+        except ConfigurationError as error:
+            troubles.append(error)
     _say(options, [error.to_dict() for error in troubles],
-         "\n".join(str(error) for error in troubles) or "%d apps are well" % len(apps))
+         "\n".join(str(error) for error in troubles) or "well: %s" % ", ".join(names))
     return max((error.exit_code for error in troubles), default=0)
 
 
-def validate_file(options):
-    """``validate``: whether a file can be the configuration of an app, wherever it lies now."""
+def validate_file(options, unused):
+    """``validate``: whether a file can be the configuration of an app on this host, wherever it lies now."""
     app = configuration.parse_file(options.file)
+    require_zone(app.settings.retention.timezone)
     _say(options, {"app": app.name}, "%s describes the app %s" % (options.file, app.name))
     return 0
 
 
-def hold_backup(options, machine, apps):
+def hold_backup(options, machine):
     """``hold`` and ``release``."""
-    app = apps[0]
+    app = _app(options)
     backup = catalog.choose(catalog.list_backups(app.directory, app.name), app.name, app.directory, options.id)
     directory = files.open_directory(app.directory)
     try:

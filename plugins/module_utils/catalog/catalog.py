@@ -59,18 +59,24 @@ def list_backups(directory_path, app_name):
     Raises:
         AppStateError: the directory cannot be read. One that does not exist holds no backups.
     """
+    # Sorting is stable, so the good ones stay in their order.
+    return sorted(_each(directory_path, app_name), key=lambda backup: backup.problem is not None)
+
+
+def _each(directory_path, app_name):
+    """Reads one Backup after the other, newest first by what their ids say."""
     try:
         directory = files.open_directory(directory_path)
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise AppStateError("the backups cannot be listed: %s" % error.strerror, path=directory_path)
     try:
-        found = [_read(directory, directory_path, name[:-5], app_name) for name in os.listdir(directory)
-                 if name.endswith(".json") and ID.match(name[:-5])]
+        ids = [name[:-5] for name in os.listdir(directory) if name.endswith(".json") and ID.match(name[:-5])]
+        for id in sorted(ids, key=lambda id: (id[-16:], id), reverse=True):
+            yield _read(directory, directory_path, id, app_name)
     finally:
         os.close(directory)
-    return sorted(found, key=lambda backup: (backup.problem is None, backup.id[-16:], backup.id), reverse=True)
 
 
 def _read(directory, directory_path, name, app_name=None):
@@ -119,9 +125,7 @@ def _stem(name):
 
 def newest_good(directory_path, app_name):
     """The newest good Backup in an app's directory, or None."""
-    for backup in list_backups(directory_path, app_name):
-        return backup if backup.problem is None else None
-    return None
+    return next((backup for backup in _each(directory_path, app_name) if backup.problem is None), None)
 
 
 def choose(backups, app_name, directory_path, which="latest", before=None):

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import os
+
 from ..catalog import catalog
 from ..monitor.status import FAILED, Status
-from ..system.errors import AppStateError
+from ..system.errors import AppStateError, SourceError
 from ..system.zones import require_zone
 from .backup import check_backup
 from .run import refuse_destination
@@ -17,7 +19,7 @@ from .run import refuse_destination
 def check(app, machine):
     """What is wrong, as a list of AppStateErrors; nothing is written."""
     troubles = []
-    for step in (_paths, _overdue, _last_run):
+    for step in (_paths, _metrics, _overdue, _last_run):
         try:
             step(app, machine)
         except AppStateError as error:
@@ -29,6 +31,13 @@ def _paths(app, machine):
     require_zone(app.settings.retention.timezone)
     check_backup(app, machine)
     refuse_destination(app)
+
+
+def _metrics(app, unused):
+    place = app.settings.metrics_directory
+    if place is not None and not os.path.isdir(place):
+        raise SourceError("the directory of metrics is missing", path=place,
+                          remedy="Create it, or correct 'metrics_directory'")
 
 
 def _overdue(app, machine):

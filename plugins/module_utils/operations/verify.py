@@ -40,11 +40,12 @@ class Verification:
         return not self.problems
 
 
-def verify(selected, level, app=None):
+def verify(selected, level, app=None, on_bytes=None):
     """Verifies an entered Selected.
 
     Args:
         app: where it is given, the assertions of its sources are asked too.
+        on_bytes: called with the number of bytes that were read.
 
     Raises:
         AppStateError: it cannot be verified at all (no room, a program missing); what is wrong with the backup itself
@@ -58,16 +59,17 @@ def verify(selected, level, app=None):
         reap(parents, "verify")
         scratch = stack.enter_context(Scratch(parents, "verify"))
         scratch.seal()
-        return _Verifying(selected, app, scratch).run(level)
+        return _Verifying(selected, app, scratch, on_bytes).run(level)
 
 
 class _Verifying:
     """One verification in a private place."""
 
-    def __init__(self, selected, app, scratch):
+    def __init__(self, selected, app, scratch, on_bytes):
         self._selected = selected
         self._app = app
         self._scratch = scratch
+        self._on_bytes = on_bytes
 
     def run(self, level):
         known = self._databases_of_manifest()
@@ -85,7 +87,7 @@ class _Verifying:
 
     def _read(self, extractor):
         try:
-            contents = self._selected.read(self._scratch.path, extractor)
+            contents = self._selected.read(self._scratch.path, extractor, on_bytes=self._on_bytes)
         except ArchiveError as error:
             if extractor is None:
                 raise
