@@ -83,6 +83,14 @@ def test_hosts_reach_one_another_by_name(five):
     five["host1"].run(["bash", "-c", "exec 3<>/dev/tcp/host2/22; head -c 4 <&3"])
 
 
+def test_a_host_can_have_systemd_and_cron():
+    with Fleet(2, cron=True, systemd=["host2"]) as fleet:
+        assert "cron -f" in fleet["host1"].run(["ps", "-eo", "args"]).stdout
+        assert fleet["host2"].read("/proc/1/comm") == b"systemd\n"
+        assert fleet["host2"].run(["systemctl", "is-system-running", "--wait"]).stdout == "running\n"
+        assert "fleet-cron.service" in fleet["host2"].run(["systemctl", "list-units", "--state=active"]).stdout
+
+
 def test_leaving_takes_everything_down_and_twice_is_harmless():
     devices, mounts = _devices(), _mounts()
     with Fleet(2) as fleet:

@@ -5,7 +5,8 @@
 """The first process of a host; run as ``python -m hosts.boot``, it reads what it is to become as JSON.
 
 It runs in fresh namespaces, builds the host's network and file system, moves into it, starts the services, and
-from then on does what a first process must: it waits for children, its own and adopted ones.
+from then on does what a first process must: it waits for children, its own and adopted ones. Where the host is to
+have systemd, it leaves its place to that instead.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import subprocess
 import sys
 
-from . import filesystem, network
+from . import filesystem, network, systemd
 from .keeper import own_pid
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -30,6 +31,10 @@ def main(host):
     filesystem.enter(host["folder"])
     filesystem.write_files(host["secrets"], 0o600)
     filesystem.write_files(host["files"], 0o644)
+    if host["systemd"]:
+        systemd.prepare(host["services"], host["group"])
+        print(pid, flush=True)
+        systemd.become()
     for command in host["services"]:
         subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from . import network
+from . import network, systemd
 from .controller import INTERPRETER, Controller
 from .host import Host
 from .keys import Keys
@@ -24,7 +24,10 @@ from .packages import require
 PROGRAMS = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "pivot_root": "util-linux",
             "setpriv": "util-linux", "mount": "mount", "sshd": "openssh-server", "ssh": "openssh-client", "git": "git",
             INTERPRETER: "python3"}
+CRON_PROGRAMS = {"cron": "cron", "logrotate": "logrotate"}
+SYSTEMD_PROGRAMS = {systemd.PROGRAM: "systemd"}
 SSHD = ["/usr/sbin/sshd", "-D", "-f", "/etc/ssh/fleet_sshd_config", "-E", "/var/log/fleet_sshd.log"]
+CRON = ["/usr/sbin/cron", "-f"]
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_SECONDS = 30
 
@@ -34,10 +37,18 @@ class FleetError(RuntimeError):
 
 
 class Fleet:
-    """Hosts named host1, host2, ...; a context manager. Leaving it twice does no harm."""
+    """Hosts named host1, host2, ...; a context manager. Leaving it twice does no harm.
 
-    def __init__(self, count):
+    Args:
+        count: how many.
+        cron: whether the hosts run cron.
+        systemd: names of those whose first process is systemd, which then runs nothing else but sshd.
+    """
+
+    def __init__(self, count, cron=False, systemd=()):
         self.count = count
+        self._cron = cron
+        self._systemd = systemd
         self.hosts = []
         self.folder = None
         self.controller = None
@@ -49,7 +60,7 @@ class Fleet:
     def __enter__(self):
         if os.geteuid() != 0:
             raise FleetError("Hosts are made of namespaces and mounts, which only root may set up.")
-        require(PROGRAMS)
+        require(dict(PROGRAMS, **(CRON_PROGRAMS if self._cron else {}), **(SYSTEMD_PROGRAMS if self._systemd else {})))
         try:
             self._set_up()
         except BaseException:
@@ -89,6 +100,8 @@ class Fleet:
         self._processes = []
         self.hosts = []
         if self.folder is not None:
+            if self._systemd:
+                systemd.remove_group(os.path.basename(self.folder))
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
 
@@ -121,7 +134,9 @@ class Fleet:
             _wait_for_ssh(host)
 
     def _boot(self, number):
-        description = {"name": _name(number), "number": number, "keeper": self._keeper_pid, "services": [SSHD],
+        services = [SSHD] + ([CRON] if self._cron else [])
+        description = {"name": _name(number), "number": number, "keeper": self._keeper_pid, "services": services,
+                       "systemd": _name(number) in self._systemd, "group": os.path.basename(self.folder),
                        "folder": os.path.join(self.folder, "mount"), "secrets": self._keys.host_files(),
                        "files": {"/etc/hostname": _name(number) + "\n", "/etc/hosts": self._known_names(),
                                  "/etc/resolv.conf": "# Names of hosts are in /etc/hosts; there is no server.\n"}}
