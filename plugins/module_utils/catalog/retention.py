@@ -36,9 +36,10 @@ NAMES = {"keep_last": "last", "keep_hourly": "hourly", "keep_daily": "daily", "k
 class Decision:
     """One backup, and why it stays; without a reason it goes."""
 
-    def __init__(self, backup, reasons=()):
+    def __init__(self, backup):
         self.backup = backup
-        self.reasons = list(reasons)
+        self.created = backup.manifest.created if backup.problem is None else None
+        self.reasons = []
 
     @property
     def kept(self):
@@ -61,8 +62,7 @@ def decide(backups, retention, now, held=()):
     decisions = [Decision(backup) for backup in backups]
     for decision in decisions:
         _keep_apart(decision, now, held)
-    ruled = [decision for decision in decisions if decision.backup.problem is None
-             and decision.backup.manifest.created <= now + FUTURE]
+    ruled = [decision for decision in decisions if decision.created is not None and decision.created <= now + FUTURE]
     _keep_newest_verified(ruled)
     if retention.keeps_all:
         for decision in ruled:
@@ -77,7 +77,7 @@ def _keep_apart(decision, now, held):
     backup = decision.backup
     if backup.problem is not None:
         decision.reasons.append("it is not good: %s" % backup.problem)
-    elif backup.manifest.created > now + FUTURE:
+    elif decision.created > now + FUTURE:
         decision.reasons.append("it is from the future: look at the clock")
     if backup.id in held:
         decision.reasons.append("it is on hold")
@@ -94,14 +94,14 @@ def _keep_newest_verified(ruled):
 def _keep_within(ruled, retention):
     if retention.within is None or not ruled:
         return
-    limit = retention.within.before(ruled[0].backup.manifest.created)
+    limit = retention.within.before(ruled[0].created)
     for decision in ruled:
-        if decision.backup.manifest.created > limit:
+        if decision.created > limit:
             decision.reasons.append("within %s" % retention.within)
 
 
 def _keep_counted(ruled, retention):
-    local = local_times(retention.timezone, [decision.backup.manifest.created.timestamp() for decision in ruled])
+    local = local_times(retention.timezone, [decision.created.timestamp() for decision in ruled])
     for rule, unit in UNITS.items():
         left, last = retention.counts[rule], None
         for number, decision in enumerate(ruled):
