@@ -72,7 +72,7 @@ def test_an_app_is_read(place):
     (json.dumps(dict(DESCRIBED, name="other")).encode(), "Name the file after the app: other.json"),
     (json.dumps(dict(DESCRIBED, retenton={"keep_daily": 7})).encode(), "Did you mean 'retention'?"),
     (b" " * (configuration.MOST + 1), "larger than"),
-])
+], ids=["cut", "empty", "binary", "a list", "deep", "another app", "an unknown key", "large"])
 def test_what_is_no_configuration_is_refused_with_its_path(place, content, words):
     path = write(place)
     path.write_bytes(content)

@@ -1,0 +1,98 @@
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.system.commands import TAIL, CommandError, run_command
+
+
+def shell(script):
+    return ["/bin/sh", "-c", script]
+
+
+def test_it_returns_what_the_command_said_on_either_stream():
+    assert run_command(shell("echo out; echo err >&2"), 10) == "out\nerr\n"
+
+
+def test_no_shell_looks_at_the_words():
+    assert run_command(["echo", "$HOME", "a b", ";", "*"], 10) == "$HOME a b ; *\n"
+
+
+def test_the_environment_is_extended(monkeypatch):
+    monkeypatch.setenv("KEPT", "kept")
+    assert run_command(shell("echo $KEPT $ADDED"), 10, {"ADDED": "added"}) == "kept added\n"
+
+
+def test_it_has_no_input():
+    assert run_command(["cat"], 10) == ""
+
+
+def test_a_status_is_told_with_the_end_of_what_was_said():
+    with pytest.raises(CommandError) as caught:
+        run_command(shell("echo first; echo last words; exit 9"), 10)
+    assert str(caught.value) == "the command /bin/sh ended with status 9: first\nlast words."
+    assert caught.value.exit_code == 1
+
+
+def test_of_much_that_is_said_only_the_end_is_kept():
+    said = run_command([sys.executable, "-c", "print('x' * 100000, 'end')"], 20)
+    assert len(said) <= TAIL and said.endswith("x end\n")
+
+
+def test_a_signal_is_told():
+    with pytest.raises(CommandError) as caught:
+        run_command(shell("kill -9 $$"), 10)
+    assert "status -9" in str(caught.value)
+
+
+@pytest.mark.parametrize("argv", [["/does/not/exist"], ["no-such-program-anywhere"], ["/etc/passwd"]])
+def test_a_command_that_cannot_be_started_is_told_by_name(argv):
+    with pytest.raises(CommandError) as caught:
+        run_command(argv, 10)
+    assert argv[0] in str(caught.value) and "could not be started" in str(caught.value)
+
+
+def gone(pid):
+    """Whether a process ends within some seconds."""
+    for unused in range(100):
+        try:
+            os.kill(pid, 0)
+            with open("/proc/%d/stat" % pid) as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_one_that_hangs_is_killed_with_all_that_it_started(tmp_path):
+    pids = tmp_path / "pids"
+    began = time.monotonic()
+    with pytest.raises(CommandError) as caught:
+        run_command(shell("trap '' TERM; sleep 300 & echo $! $$ > %s; echo waiting; wait" % pids), 0.5)
+    assert time.monotonic() - began < 30
+    assert "did not end within 0.5 s and was killed: waiting" in str(caught.value)
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
+
+
+def test_an_interruption_kills_it_too(tmp_path):
+    pids = tmp_path / "pids"
+
+    def interrupt():
+        while not (pids.exists() and pids.read_text().endswith("\n")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_command(shell("echo $$ > %s; sleep 300" % pids), 60)
+    thread.join()
+    assert gone(int(pids.read_text()))
