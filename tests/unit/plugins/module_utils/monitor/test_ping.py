@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import http.server
 import socket
 import threading
 import urllib.parse
@@ -12,51 +11,7 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.monitor import ping
 from ansible_collections.appstate.backup.plugins.module_utils.settings import Ping
-
-SECRET = "5ecre7"
-
-
-class Receiver(http.server.ThreadingHTTPServer):
-    """Answers with one status after the other (the last one for good), and keeps what it was told."""
-
-    def __init__(self, *statuses):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.statuses = list(statuses)
-        self.received = []
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d/ping/%s" % (self.server_address[1], SECRET)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    def _receive(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.received.append((self.command, self.path.replace("/ping/" + SECRET, ""), body.decode()))
-        statuses = self.server.statuses
-        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.end_headers()
-
-    do_GET = do_POST = _receive
-
-    def log_message(self, *unused):
-        pass
-
-
-@pytest.fixture
-def receiver():
-    """A function that starts a Receiver; quick retries."""
-    servers = []
-
-    def start(*statuses):
-        server = Receiver(*(statuses or (200,)))
-        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-        servers.append(server)
-        return server
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+from ansible_collections.appstate.backup.tests.unit.plugins.pings import SECRET, receiver  # noqa: F401  # pylint: disable=unused-import
 
 
 @pytest.fixture(autouse=True)
