@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 
+from .crontab import FIELDS, is_field
 from .description import Reader, is_whole
 from .settings import read_settings
 from .system.errors import ConfigurationError
@@ -118,7 +119,6 @@ SOURCE_KEYS = {"sqlite": ("type", "path", "required", "assertions", "method", "f
                "files": ("type", "path", "required", "exclude")}
 ASSERTION_KEYS = ("sql", "min", "max", "equals")
 SERVICE_KEYS = ("name", "stop", "start")
-SCHEDULE_KEYS = ("minute", "hour", "day", "month", "weekday")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
 
 
@@ -212,8 +212,15 @@ class _AppReader(Reader):
         return {step: self.texts(told.get(step), "%r of 'service'" % step, 1) for step in ("stop", "start")}
 
     def schedule(self, told, key):
-        """When the role schedule has it run; the engine only checks its shape."""
-        self.known(told[key], SCHEDULE_KEYS, "'schedule'")
+        """When the role schedule has it run; the engine only looks whether cron would understand it."""
+        self.known(told[key], tuple(FIELDS), "'schedule'")
+        for field, value in told[key].items():
+            # Without a minute, the role finds one.
+            if value is None or (field == "minute" and value == ""):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (str, int)) or not is_field(field, str(value)):
+                self.fail("%r of 'schedule' is %r, which cron does not understand" % (field, value),
+                          "Write it as crontab(5) has it")
 
     def health(self, told, key):
         told = told[key]

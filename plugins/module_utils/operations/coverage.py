@@ -14,15 +14,18 @@ import os
 import stat
 import time
 
+from ..sources.files import ASIDE_NAME
 from ..sqlite.header import looks_like_sqlite
 from ..system import files
 from ..system.errors import SourceError, printable
-from ..system.trees import descend
+from ..system.trees import MAXIMUM_DEPTH, descend
 
 SKIPPED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/usr", "/bin", "/sbin", "/lib", "/lib64",
            "/boot", "/var/lib/dpkg", "/var/lib/apt", "/var/lib/rpm", "/var/lib/dnf", "/var/lib/systemd",
            "/var/lib/containers/cache", "/lost+found", "/snap")
 SKIPPED_NAMES = (b".cache", b"__pycache__", b"node_modules", b".git", b"Cache", b"CacheStorage", b"site-packages")
+# What the collection itself works in; old state that a restore set aside is told apart by its ending.
+OWN = b".appstate-"
 SMALLEST = 512
 
 
@@ -47,7 +50,7 @@ def find_databases(roots, apps, skip=(), most_entries=2000000, seconds=300.0):
     walk = _Walk(apps, skip, most_entries, time.monotonic() + seconds)
     for root in roots:
         walk.walk(files.as_bytes(os.path.abspath(root)))
-    walk.coverage.databases.sort(key=lambda found: found["path"])
+    walk.coverage.databases = [walk.found[path] for path in sorted(walk.found)]
     return walk.coverage
 
 
@@ -61,6 +64,7 @@ class _Walk:
         self._left = most_entries
         self._until = until
         self.coverage = Coverage()
+        self.found = {}
 
     def walk(self, root):
         try:
@@ -69,6 +73,7 @@ class _Walk:
             raise SourceError("cannot be walked: %s" % error.strerror, path=root)
         try:
             self._device = os.fstat(directory).st_dev
+            self._deepest = root.rstrip(b"/").count(b"/") + MAXIMUM_DEPTH
             for entry in descend(directory, root.rstrip(b"/"), self._skip, self._unreadable):
                 if self._left <= 0 or time.monotonic() > self._until:
                     self.coverage.complete = False
@@ -81,7 +86,11 @@ class _Walk:
             os.close(directory)
 
     def _skip(self, path, found):
-        if path in self._skipped or path.rpartition(b"/")[2] in SKIPPED_NAMES:
+        name = path.rpartition(b"/")[2]
+        if path in self._skipped or name in SKIPPED_NAMES or name.startswith(OWN) or ASIDE_NAME.match(name):
+            return True
+        if path.count(b"/") > self._deepest:
+            self.coverage.complete = False
             return True
         return stat.S_ISDIR(found.st_mode) and found.st_dev != self._device
 
@@ -98,7 +107,7 @@ class _Walk:
         try:
             if looks_like_sqlite(os.pread(descriptor, 16, 0)):
                 path = printable(entry.path)
-                self.coverage.databases.append({"path": path, "size": entry.stat.st_size, "app": self._app_of(path)})
+                self.found[path] = {"path": path, "size": entry.stat.st_size, "app": self._app_of(path)}
         except OSError:
             self.coverage.unreadable += 1
         finally:

@@ -63,7 +63,8 @@ def probe(app):
     wanted = [int(each) for each in (status if isinstance(status, (list, tuple)) else [status])]
     context = None if health.get("validate_certs", True) else ssl._create_unverified_context()
     problem = None
-    for attempt in range(int(health.get("retries") or 12) + 1):
+    retries = 12 if health.get("retries") is None else int(health["retries"])
+    for attempt in range(retries + 1):
         if attempt:
             time.sleep(float(health.get("delay") or 5))
         answered, problem = _ask(health["url"], float(health.get("timeout") or 5), context)

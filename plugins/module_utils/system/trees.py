@@ -42,7 +42,14 @@ def descend(directory, prefix=b"", skip=None, on_error=None, depth=0):
     """
     if depth > MAXIMUM_DEPTH:
         raise AppStateError("is nested more than %d directories deep" % MAXIMUM_DEPTH, path=prefix)
-    for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
+    try:
+        names = sorted(os.fsencode(name) for name in os.listdir(directory))
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(prefix, error)
+        return
+    for name in names:
         path = prefix + b"/" + name if prefix else name
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)

@@ -1,0 +1,43 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The five fields that say when cron runs something.
+
+cron ignores a whole file because of one field that it does not understand, and says so nowhere but in its own log: so
+they are looked at before they are installed. Source: crontab(5).
+"""
+
+from __future__ import annotations
+
+import re
+
+MONTHS = dict(zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13)))
+WEEKDAYS = dict(zip("sun mon tue wed thu fri sat".split(), range(7)))
+# From field to the least and the greatest number, and the names that stand for some.
+FIELDS = {"minute": (0, 59, {}), "hour": (0, 23, {}), "day": (1, 31, {}), "month": (1, 12, MONTHS), "weekday": (0, 7, WEEKDAYS)}
+PART = re.compile(r"(?:\*|([a-z]+|[0-9]+)(?:-([a-z]+|[0-9]+))?)(?:/([0-9]+))?\Z", re.ASCII)
+
+
+def is_field(field, text):
+    """Whether cron understands a text in one of FIELDS."""
+    return all(_is_part(FIELDS[field], part) for part in text.lower().split(","))
+
+
+def _is_part(bounds, text):
+    match = PART.match(text)
+    if match is None:
+        return False
+    first, last, step = match.groups()
+    numbers = [_number(bounds, each) for each in (first, last) if each is not None]
+    if None in numbers or numbers != sorted(numbers):
+        return False
+    # A step needs something to step through.
+    return step is None or (int(step) > 0 and (first is None or last is not None))
+
+
+def _number(bounds, text):
+    """The number that a text stands for, or None."""
+    least, greatest, names = bounds
+    number = int(text) if text.isdigit() else names.get(text, -1)
+    return number if least <= number <= greatest else None

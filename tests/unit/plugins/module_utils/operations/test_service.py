@@ -1,0 +1,103 @@
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.operations import service
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RestoreError
+from ansible_collections.appstate.backup.tests.unit.plugins.pings import receiver  # noqa: F401  # pylint: disable=unused-import
+
+
+def app(host, **words):
+    return host.app(sources=[{"type": "files", "path": "uploads"}], **words)
+
+
+def test_an_app_without_a_service_is_neither_stopped_nor_started(host):
+    service.stop(app(host))
+    service.start(app(host))
+
+
+def test_its_own_commands_are_run(host):
+    log = host.place("log")
+    words = {"service": {step: ["sh", "-c", "echo %s >> %s" % (step, log)] for step in ("stop", "start")}}
+    service.stop(app(host, **words))
+    service.start(app(host, **words))
+    with open(log, encoding="ascii") as file:
+        assert file.read() == "stop\nstart\n"
+
+
+def test_a_command_that_fails_is_told_with_the_app(host):
+    with pytest.raises(AppStateError) as caught:
+        service.stop(app(host, service={"stop": ["sh", "-c", "echo will not; exit 3"], "start": ["true"]}))
+    assert str(caught.value) == "app notes: the command sh ended with status 3: will not."
+
+
+def programs(host, monkeypatch, *names):
+    """A PATH with nothing but these programs, each of which writes down how it was called."""
+    directory = host.place("bin")
+    os.mkdir(directory)
+    for name in names:
+        path = os.path.join(directory, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write('#!/bin/sh\necho "%s $*" >> %s\n' % (name, host.place("log")))
+        os.chmod(path, 0o755)
+    monkeypatch.setenv("PATH", directory)
+
+
+@pytest.mark.parametrize("names, expected", [
+    (["rc-service", "service"], "rc-service notes-web stop\nrc-service notes-web start\n"),
+    (["service"], "service notes-web stop\nservice notes-web start\n"),
+])
+def test_a_service_by_name_is_that_of_the_hosts_own_manager(host, monkeypatch, names, expected):
+    if os.path.isdir("/run/systemd/system"):
+        names, expected = ["systemctl"], "systemctl stop notes-web\nsystemctl start notes-web\n"
+    programs(host, monkeypatch, *names)
+    service.stop(app(host, service={"name": "notes-web"}))
+    service.start(app(host, service={"name": "notes-web"}))
+    with open(host.place("log"), encoding="ascii") as file:
+        assert file.read() == expected
+
+
+def probe(host, url, **words):
+    service.probe(app(host, health=dict({"url": url, "delay": 0.01, "retries": 3, "timeout": 2}, **words)))
+
+
+def test_an_app_without_health_is_not_asked(host):
+    service.probe(app(host))
+
+
+def test_it_is_asked_until_it_is_well(host, receiver):
+    server = receiver(503, 500, 200)
+    probe(host, server.url)
+    assert len(server.received) == 3
+
+
+def test_but_not_for_ever(host, receiver):
+    server = receiver(503)
+    with pytest.raises(RestoreError) as caught:
+        probe(host, server.url)
+    assert str(caught.value) == "app notes: the app is not well: HTTP status 503."
+    assert len(server.received) == 4
+
+
+@pytest.mark.parametrize("status", [204, [204, 404]])
+def test_other_statuses_can_be_well(host, receiver, status):
+    server = receiver(204)
+    probe(host, server.url, status=status)
+    with pytest.raises(RestoreError):
+        probe(host, receiver(200).url, status=status)
+
+
+def test_no_retries_are_none(host, receiver):
+    server = receiver(503)
+    with pytest.raises(RestoreError):
+        probe(host, server.url, retries=0)
+    assert len(server.received) == 1
+
+
+def test_nobody_listens(host):
+    with pytest.raises(RestoreError) as caught:
+        probe(host, "http://127.0.0.1:9/", retries=1)
+    assert "Connection refused" in str(caught.value)
