@@ -88,7 +88,7 @@ def test_a_host_can_have_systemd_and_cron():
         assert "cron -f" in fleet["host1"].run(["ps", "-eo", "args"]).stdout
         assert fleet["host2"].read("/proc/1/comm") == b"systemd\n"
         assert fleet["host2"].run(["systemctl", "is-system-running", "--wait"]).stdout == "running\n"
-        assert "fleet-cron.service" in fleet["host2"].run(["systemctl", "list-units", "--state=active"]).stdout
+        assert "fleet-sshd.service" in fleet["host2"].run(["systemctl", "list-units", "--state=active"]).stdout
 
 
 def test_leaving_takes_everything_down_and_twice_is_harmless():

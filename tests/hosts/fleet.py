@@ -41,7 +41,7 @@ class Fleet:
 
     Args:
         count: how many.
-        cron: whether the hosts run cron.
+        cron: whether the hosts without systemd run cron.
         systemd: names of those whose first process is systemd, which then runs nothing else but sshd.
     """
 
@@ -134,9 +134,10 @@ class Fleet:
             _wait_for_ssh(host)
 
     def _boot(self, number):
-        services = [SSHD] + ([CRON] if self._cron else [])
+        own = _name(number) in self._systemd
+        services = [SSHD] + ([CRON] if self._cron and not own else [])
         description = {"name": _name(number), "number": number, "keeper": self._keeper_pid, "services": services,
-                       "systemd": _name(number) in self._systemd, "group": os.path.basename(self.folder),
+                       "systemd": own, "group": os.path.basename(self.folder),
                        "folder": os.path.join(self.folder, "mount"), "secrets": self._keys.host_files(),
                        "files": {"/etc/hostname": _name(number) + "\n", "/etc/hosts": self._known_names(),
                                  "/etc/resolv.conf": "# Names of hosts are in /etc/hosts; there is no server.\n"}}

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
+from ansible_collections.appstate.backup.plugins.module_utils.crontab import is_field
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("field, text", [
+    ("minute", "*"), ("minute", "0"), ("minute", "59"), ("minute", "*/15"), ("minute", "0,30"), ("minute", "5-55/10"),
+    ("hour", "23"), ("hour", "1-5,22"), ("day", "1"), ("day", "31"), ("month", "12"), ("month", "jan"), ("month", "Jan-Mar"),
+    ("weekday", "0"), ("weekday", "7"), ("weekday", "mon,wed"), ("weekday", "1-5"), ("weekday", "SAT"),
+])
+def test_what_cron_understands(field, text):
+    assert is_field(field, text)
+
+
+@pytest.mark.parametrize("field, text", [
+    ("minute", "60"), ("minute", "-1"), ("minute", ""), ("minute", "5-"), ("minute", "*/0"), ("minute", "0/5"), ("minute", "1,"),
+    ("minute", "a"), ("minute", "1 2"), ("minute", "10-5"), ("minute", "*\n"), ("minute", "1;2"), ("minute", "%"), ("minute", "٣"),
+    ("hour", "24"), ("hour", "mon"), ("day", "0"), ("day", "32"), ("month", "0"), ("month", "13"), ("month", "mon"),
+    ("weekday", "8"), ("weekday", "january"), ("weekday", "mon*"), ("minute", "**"),
+])
+def test_what_cron_does_not_understand(field, text):
+    assert not is_field(field, text)
+
+
+def described(schedule):
+    return {"name": "notes", "root": "/srv/notes", "destination": "/var/backups", "schedule": schedule,
+            "sources": [{"type": "sqlite", "path": "notes.db"}]}
+
+
+@pytest.mark.parametrize("schedule", [{}, {"minute": ""}, {"minute": 7, "hour": "*/6"}, {"weekday": None}])
+def test_an_app_with_a_schedule(schedule):
+    assert parse_app(described(schedule)).name == "notes"
+
+
+@pytest.mark.parametrize("schedule", [{"minute": 60}, {"hour": ""}, {"hour": True}, {"day": 1.5}, {"month": ["1"]}])
+def test_an_app_whose_schedule_cron_would_ignore_is_refused(schedule):
+    with pytest.raises(ConfigurationError, match="app notes: .* of 'schedule' is .*, which cron does not understand"):
+        parse_app(described(schedule))
+
+
+def test_an_unknown_field_of_a_schedule_is_refused():
+    with pytest.raises(ConfigurationError, match="'schedule' has an unknown key 'mintue'.*Did you mean 'minute'"):
+        parse_app(described({"mintue": 5}))
