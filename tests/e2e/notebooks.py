@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import subprocess
 import time
 
 METRICS = "/var/lib/node_exporter"
@@ -113,11 +112,3 @@ def replace_text(host, path, old, new):
         stream.write(text.replace(old, new))
         stream.truncate()
 
-
-def run_for(process, seconds):
-    """Wait for a process."""
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
