@@ -50,7 +50,6 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         """Builds the command, and returns its path; forks that do so at the same time do not disturb one another."""
-        self.set_options(var_options=variables, direct=kwargs)
         target = os.path.join(C.DEFAULT_LOCAL_TMP, "appstate-backup")
         partial = "%s.%d" % (target, os.getpid())
         build(partial)

@@ -39,8 +39,9 @@ def _hide_secrets(module):
     app = module.params.get("app")
     monitoring = app.get("monitoring") if isinstance(app, dict) else None
     ping = monitoring.get("ping") if isinstance(monitoring, dict) else None
-    if isinstance(ping, dict) and isinstance(ping.get("url"), str):
-        module.no_log_values.add(ping["url"])
+    url = ping.get("url") if isinstance(ping, dict) else ping
+    if isinstance(url, str):
+        module.no_log_values.add(url)
 
 
 def machine_of(params):

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module backup_prune, by its own main()."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.appstate.backup.plugins.module_utils.monitor.status import FAILED, Status
+from ansible_collections.appstate.backup.plugins.modules import backup_prune
+
+
+@pytest.fixture
+def ids(host):
+    """An application with three backups; their ids, newest first."""
+    host.fill()
+    # The module's own clock is the real one, and what is from its future stays.
+    host.time = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    made = []
+    for unused in range(3):
+        made.insert(0, host.backup().backup.id)
+        host.time += datetime.timedelta(days=1)
+    return made
+
+
+@pytest.fixture
+def run(host, capsys):
+    """A function that runs the module, and gives its result."""
+    def run_with(check=False, diff=True, retention=(("keep_last", 1),), **arguments):
+        told = dict({"app": host.described(retention=dict(retention)), "state_directory": host.state, "lock_directory": host.locks},
+                    _ansible_check_mode=check, _ansible_diff=diff, **arguments)
+        with patch_module_args(told), pytest.raises(SystemExit):
+            backup_prune.main()
+        return json.loads(capsys.readouterr().out)
+    return run_with
+
+
+def left(host):
+    return sorted({name.split(".")[0] for name in os.listdir(host.app().directory)}, reverse=True)
+
+
+def test_check_mode_predicts_what_the_run_does_and_a_second_run_changes_nothing(host, ids, run):
+    predicted = run(check=True)
+    assert predicted["changed"] and predicted["removed"] == ids[1:] and left(host) == ids
+    done = run()
+    assert left(host) == ids[:1]
+    assert {key: done[key] for key in done if key != "invocation"} == {key: predicted[key] for key in predicted if key != "invocation"}
+    assert done["decisions"][0] == {"id": ids[0], "kept": True, "reasons": ["the newest verified", "last"]}
+    assert done["diff"] == {"before": "".join(id + "\n" for id in ids), "after": ids[0] + "\n"}
+    for check in (True, False):
+        again = run(check=check)
+        assert again["changed"] is False and again["removed"] == [] and again["asides"] == []
+
+
+def test_the_difference_is_only_told_where_it_is_asked_for(ids, run):
+    assert "diff" not in run(check=True, diff=False)
+
+
+def test_it_fails_after_a_run_that_failed(host, ids, run):
+    Status(host.state, "notes").write(state=FAILED, problem="disk full")
+    result = run()
+    assert result["failed"] and "disk full" in result["msg"] and result["exit_code"] == 1
+    assert left(host) == ids
+
+
+def test_a_rule_that_is_none_is_refused_by_name(ids, run):
+    result = run(retention={"keep_dayly": 1})
+    assert result["failed"] and result["exit_code"] == 78 and "Did you mean 'keep_daily'?" in result["msg"]
+
+
+def test_the_url_of_a_ping_is_shown_to_nobody(host, ids, run):
+    secret = "https://hc.example/5ecre7"
+    for monitoring in ({"ping": {"url": secret}}, {"ping": secret}, {"ping": {"url": [secret]}}):
+        app = dict(host.described(retention={"keep_last": 1}), monitoring=monitoring)
+        assert "5ecre7" not in json.dumps(run(check=True, app=app))
