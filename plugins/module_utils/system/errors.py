@@ -33,7 +33,7 @@ class AppStateError(Exception):
         if not text.endswith("."):
             text += "."
         if self.remedy:
-            text += " " + self.remedy + ("" if self.remedy.endswith(".") else ".")
+            text += " " + self.remedy + ("" if self.remedy.endswith((".", "?")) else ".")
         return text
 
     def about(self, app):
