@@ -96,6 +96,9 @@ class SqliteTaker:
                             passport=examined["passport"], integrity=examined["integrity"]["level"],
                             foreign_keys=examined["foreign_keys"],
                             assertions=[_told(item) for item in examined["assertions"]])
+        if examined["integrity"].get("unchecked"):
+            self._room.warn("%s has full-text tables that cannot be checked on this host: %s"
+                            % (path, ", ".join(examined["integrity"]["unchecked"])))
         if examined["foreign_keys"]:
             self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
 
