@@ -69,15 +69,15 @@ class Tools:
         words.setdefault("mode", 0o644)
         return Member(path, type, len(content), digest=digest.hexdigest() if type == FILE else None, **words)
 
-    def grafted(self, parts, members, after=b"", **changes):
+    def grafted(self, parts, listed, after=b"", **changes):
         """A tar of raw parts with a list and a manifest that fit the given members."""
-        listed = b"".join(member.line() for member in members)
+        lines = b"".join(member.line() for member in listed)
         digest = new_digest()
-        digest.update(listed)
-        content = self.manifest(count=len(members), bytes=sum(member.size for member in members),
+        digest.update(lines)
+        content = self.manifest(count=len(listed), bytes=sum(member.size for member in listed),
                                 digest=digest.hexdigest()).content
         content.update(changes)
-        return (b"".join(parts) + self.entry(LIST_PATH, listed) +
+        return (b"".join(parts) + self.entry(LIST_PATH, lines) +
                 self.entry(MANIFEST_PATH, Manifest(content).to_bytes()) + after + tar.END)
 
     @staticmethod
