@@ -189,6 +189,14 @@ def test_foreign_keys_are_told_and_fail_only_where_the_app_says_so(host):
         host.backup(sources=sqlite(foreign_keys=True))
 
 
+def test_a_full_text_table_that_cannot_be_checked_is_told(host):
+    host.database()
+    with sqlite3.connect(host.at("data/notes.db")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE words USING fts4(content='', text)")
+    connection.close()
+    assert [text for text in host.backup(sources=sqlite()).warnings if "words" in text]
+
+
 def test_no_room_for_the_snapshot(host, tree):
     host.database(rows=20000)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "tmpfs", host.destination], check=True)
