@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import stat
 import subprocess
@@ -95,8 +97,9 @@ class Tools:
         """Bytes as gzip, bzip2, xz, zstd or nothing compresses them."""
         if kind == "plain":
             return data
-        if kind == "gzip":
-            return gzip.compress(data)
+        library = {"gzip": gzip, "bzip2": bz2, "xz": lzma}.get(kind)
+        if library is not None:
+            return library.compress(data)
         return subprocess.run([kind, "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
     def archive_tree(self, top, path, kind="gzip", on_file=None):
