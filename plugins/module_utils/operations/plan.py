@@ -103,6 +103,8 @@ class Plan:
 def plan_of_manifest(app, manifest):
     """The Plan for a backup of ours."""
     targets, warnings = [], []
+    if manifest.app != app.name:
+        warnings.append("the archive is a backup of the app %s" % manifest.app)
     for source in manifest.sources:
         recorded = source.get("passport") if source["type"] == "sqlite" else None
         targets.append(Target(source["path"], source["type"], source["present"], recorded))

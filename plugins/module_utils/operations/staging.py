@@ -87,8 +87,6 @@ class Staging:
             if contents.manifest is None:
                 self._need(contents.bytes)
                 return plan_of_contents(self._app, contents)
-            if contents.manifest.app != self._app.name:
-                self.warnings.append("the archive is a backup of the app %s" % contents.manifest.app)
             self.warnings.append("the archive has no manifest beside it, so damage in its padding goes unseen")
             self._need(contents.bytes)
             return plan_of_manifest(self._app, contents.manifest)
@@ -105,7 +103,7 @@ class Staging:
     def _extract(self, selected, plan, ownership, on_bytes):
         databases = plan.databases()
         places = _Places(plan, databases)
-        extractor = Extractor(self._top, self.path, places.of)
+        extractor = Extractor(self._top, self.path, places.of, above=1)
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
@@ -231,7 +229,8 @@ def check_movable(root, root_path, path):
                                    "step", path=shown,
                                    remedy="Describe it as an app of its own, with that place as its root")
             if depth < len(parts) and not stat.S_ISDIR(os.fstat(found).st_mode):
-                raise RestoreError("is no directory", path=shown)
+                raise RestoreError("is no directory", path=shown,
+                                   remedy="No part of a target's path may be a file or a symbolic link")
             inside = _mounted_inside(found) if depth == len(parts) else None
             if inside is not None:
                 raise RestoreError("is a mount point, and would be moved aside with what it lies in", path=inside,
