@@ -201,11 +201,11 @@ def test_a_killed_backup_is_never_listed_and_reaped_by_the_next(host, tree, mome
     host.backup()
     before = tree(host.root)
     for point in moments(host.backup):
-        for backup in list_backups(host.app().directory):
+        for backup in list_backups(host.app().directory, "notes"):
             assert backup.problem is None
             assert host.verify(which=backup.id).ok, point
         assert tree(host.root) == before, point
-        kept = [backup.id for backup in list_backups(host.app().directory)]
+        kept = [backup.id for backup in list_backups(host.app().directory, "notes")]
         host.backup()
         names = sorted(os.listdir(host.app().directory))
         assert len(names) == 2 * len(kept) + 2, point
