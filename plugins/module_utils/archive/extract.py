@@ -181,7 +181,7 @@ class _NearDirectory:
         try:
             return self.find(path)
         except FileNotFoundError:
-            files.make_parents(self._top, path, 0o700)
+            files.make_parents(self._top, path, 0o700, durable=False)
             return self.find(path)
         except NotADirectoryError:
             raise ArchiveError("a member lies below one that is no directory", path=path)
@@ -194,7 +194,7 @@ class _NearDirectory:
     def make(self, path):
         """A new directory, or one that had to be made for a member below it."""
         try:
-            files.make_parents(self._top, path + b"/.", 0o700)
+            files.make_parents(self._top, path + b"/.", 0o700, durable=False)
         except NotADirectoryError:
             raise ArchiveError("a directory has the path of a member that is none", path=path)
 

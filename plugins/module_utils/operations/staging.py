@@ -141,7 +141,7 @@ class Staging:
     def _move_into_tree(self, number, target):
         """Out of its own directory; what SQLite may have left beside it stays behind and goes with the staging."""
         place = TREE + b"/" + files.as_bytes(target.path)
-        files.make_parents(self._top, place, 0o700)
+        files.make_parents(self._top, place, 0o700, durable=False)
         parent, name = files.open_parent(self._top, place)
         try:
             source = files.open_beneath(self._top, b"%s/%d" % (DATABASES, number), files.DIRECTORY)
