@@ -28,7 +28,8 @@ RECIPES = {
             ./public/uploads/ ./data/settings/custom.scriptor-config.php""",
     "imanager.db": "sqlite3 data/imanager.db \"VACUUM INTO '/root/old/imanager.db'\"",
     "imanager.db.gz": """
-        sqlite3 data/imanager.db ".backup '/root/old/to-pack.db'" && gzip -c /root/old/to-pack.db >/root/old/imanager.db.gz""",
+        sqlite3 data/imanager.db ".backup '/root/old/to-pack.db'"
+        gzip -c /root/old/to-pack.db >/root/old/imanager.db.gz""",
 }
 # The recipe of an application's own manual: its --transform never matches, so the archive has no data/imanager.db.
 WITHOUT_DATABASE = """
