@@ -156,7 +156,9 @@ class Restore:
                 self._refuse_lost_root()
             else:
                 self._end_unfinished()
-            return step()
+            outcome = step()
+            outcome.changed = outcome.changed or self._ended is not None
+            return outcome
         finally:
             self._close_root()
 
@@ -442,8 +444,8 @@ class Restore:
 
 
 def _ending(state, reached, content, ended):
-    """The Outcome of a commit or a rollback that had nothing to do itself; ending what was cut off is a change."""
-    return Outcome(state if reached else NONE, reached or bool(ended), content, ended)
+    """The Outcome of a commit or a rollback that had nothing left to do itself."""
+    return Outcome(state if reached else NONE, reached, content, ended)
 
 
 def _without_targets(content, phase):

@@ -131,6 +131,18 @@ def test_a_killed_restore_can_be_restored_again(host, tree, moments, staged, str
         assert host.left() == [], point
 
 
+def test_whatever_comes_next_ends_what_was_cut_off_and_says_so(host, tree, moments):
+    sources, unused = prepared(host)
+    old, new = restored_tree(host, tree, sources)
+    host.restore(**sources).stage()
+    for point in moments(host.restore(**sources).restore, 11):
+        half = live(tree(host.root)) != old and without_asides(live(tree(host.root))) != new
+        outcome = host.restore(**sources).validate() if point % 2 else host.restore(**sources).commit()
+        if half:
+            assert outcome.changed and "cut off in the middle" in outcome.to_dict()["warnings"][-1], point
+            assert tree(host.root) == old, point
+
+
 def test_a_killed_rollback_is_completed(host, tree, moments):
     sources, unused = prepared(host)
     old, new = restored_tree(host, tree, sources)
