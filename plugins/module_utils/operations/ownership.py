@@ -48,7 +48,8 @@ def give_ownership(app, target_root=None, dry_run=False):
         raise ConfigurationError("states no 'owner', 'group', 'file_mode' or 'directory_mode'", app=app.name,
                                  remedy="State at least one of them")
     try:
-        return _give(app, app.root if target_root is None else check_root(target_root, "target_root", app.name), dry_run)
+        root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
+        return _give(app, root, dry_run)
     except AppStateError as error:
         raise error.about(app.name)
     except OSError as error:

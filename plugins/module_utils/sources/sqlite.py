@@ -16,7 +16,7 @@ from ..sqlite.header import SIDECARS
 from ..sqlite.sandbox import give_to_sandbox, owner_of
 from ..sqlite.snapshot import take_snapshot
 from ..system import files
-from ..system.errors import AppStateError, AssertionFailed, DatabaseError, SourceError
+from ..system.errors import AppStateError, AssertionFailed, DatabaseError
 from ..system.scratch import Scratch
 
 COPY = "snapshot.db"

@@ -13,11 +13,11 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
-from ansible_collections.appstate.backup.plugins.module_utils.operations.staging import Staging, check_movable, predicted_plan
+from ansible_collections.appstate.backup.plugins.module_utils.operations.staging import Staging, predicted_plan
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.accounts import Ownership
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, ArchiveError, ConfigurationError, DatabaseError, RestoreError, SchemaTooNewError)
+    AppStateError, ArchiveError, ConfigurationError, DatabaseError, SchemaTooNewError)
 
 NAME = ".appstate-notes.restore-0123456789abcdef"
 
@@ -122,31 +122,6 @@ def test_the_archive_of_another_app_says_so(host):
 def test_another_root_has_to_be_absolute(host):
     with pytest.raises(ConfigurationError, match="app notes: 'target_root' is not an absolute path: 'restore'"):
         host.restore({"target_root": "restore"})
-
-
-def test_what_may_be_moved(host):
-    host.write("uploads/a b/x")
-    host.write("file")
-    os.symlink("uploads", host.at("link"))
-    root = os.open(host.root, files.DIRECTORY)
-    try:
-        for path in ("uploads", "uploads/a b/x", "none/at/all", "link", "file"):
-            check_movable(root, host.root, path)
-        for path, said in (("link/x", "no directory.*symbolic link"), ("link/x/y", "no directory"), ("file/x", "no directory")):
-            with pytest.raises(RestoreError, match=said):
-                check_movable(root, host.root, path)
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", host.at("uploads/a b")], check=True)
-        try:
-            with pytest.raises(RestoreError, match="uploads/a b: is a mount point"):
-                check_movable(root, host.root, "uploads")
-            for path in ("uploads/a b", "uploads/a b/x/y"):
-                with pytest.raises(RestoreError, match="uploads/a b: is on another file system"):
-                    check_movable(root, host.root, path)
-            check_movable(root, host.root, "uploads/a")
-        finally:
-            subprocess.run(["umount", host.at("uploads/a b")], check=True)
-    finally:
-        os.close(root)
 
 
 def test_a_prediction_reads_the_archive_to_its_end(host, tree):

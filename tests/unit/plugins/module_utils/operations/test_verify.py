@@ -50,6 +50,17 @@ def test_one_flipped_byte_in_the_archive_is_found_wherever_it_is(host):
     assert host.left() == []
 
 
+def test_a_flipped_byte_that_no_decompressor_looks_at(host):
+    host.fill()
+    backup = host.backup(compression="gzip").backup
+    with open(backup.path, "r+b") as file:
+        file.seek(5)  # A time that nobody reads.
+        file.write(b"\1")
+    assert said(host.verify("checksum")) == ["None: the archive is not the one that was written (its digest differs)"]
+    with pytest.raises(ArchiveError, match="app notes: .*damaged.*its digest differs"):
+        host.restore().restore()
+
+
 @pytest.mark.parametrize("keep", [1, 100, -600, -1])
 def test_an_archive_cut_short(host, keep):
     host.fill()
