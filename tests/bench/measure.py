@@ -149,7 +149,7 @@ def parent_of(pid: int) -> int:
 
 
 def memory_of(pid: int) -> int:
-    """Return the proportional set size of a process; its resident set where that is all we may see; 0 when it is gone."""
+    """Return a process's proportional set size, its resident set where we may not see that; 0 when it is gone."""
     try:
         with open("/proc/%d/smaps_rollup" % pid, "rb") as rollup:
             for line in rollup:
