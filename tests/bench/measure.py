@@ -74,8 +74,10 @@ def measure(command: list[str], temporary: Path, watched: Path | None = None, ti
     places = () if watched is None else (temporary, watched)
     figures = Figures(began=time.monotonic())
     before = os.times()
+    # A process group, so that all of it can be killed; no session of its own, to which Linux may give another share of
+    # the processor than to the commands that it is compared with.
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True, env=environment) as process:
+                          preexec_fn=os.setpgrp, env=environment) as process:
         sampler = Sampler(process.pid, places, figures)
         try:
             output, errors = process.communicate(timeout=timeout)
