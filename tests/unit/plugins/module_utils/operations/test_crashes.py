@@ -155,6 +155,22 @@ def test_a_killed_rollback_is_completed(host, tree, moments):
         assert host.left() == [], point
 
 
+def test_what_the_app_makes_after_a_rollback_that_was_cut_off_at_its_very_end_stays(host, tree, moments):
+    host.fill("delete")
+    sources = {"sources": host.sources() + [{"type": "files", "path": "custom.ini", "required": False}]}
+    host.backup(**sources)
+    old = tree(host.root)
+    host.restore(**sources).restore()
+    ended = 0
+    for unused in moments(host.restore(**sources).roll_back):
+        if tree(host.root) == old:
+            ended += 1
+            host.write("custom.ini", b"made by the app, which goes on with its old state")
+            host.restore(**sources).roll_back()
+            assert os.path.exists(host.at("custom.ini"))
+    assert ended or STRIDE > 1
+
+
 def test_a_killed_commit_is_completed(host, tree, moments):
     sources, unused = prepared(host)
     old, new = restored_tree(host, tree, sources)
