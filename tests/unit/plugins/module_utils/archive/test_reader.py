@@ -80,7 +80,7 @@ def test_every_flipped_byte_is_noticed_gzip(tools, small):
 def test_every_flipped_byte_is_noticed_zstd(tools, small):
     """Each takes a process, so only some are tried."""
     data = small["zstd"]
-    for position in list(range(20)) + list(range(20, len(data), 9)):
+    for position in list(range(20)) + list(range(20, len(data), 25)):
         found, digest = problems(tools, flipped(data, position))
         assert digest != digest_of(data)
         assert found or lines_of(tools.read(flipped(data, position))) == lines_of(tools.read(data))
@@ -91,7 +91,7 @@ def flipped(data, position):
     return data[:position] + bytes([data[position] ^ 1 << position % 8]) + data[position + 1:]
 
 
-@pytest.mark.parametrize("kind, step", [("gzip", 1), ("zstd", 13)])
+@pytest.mark.parametrize("kind, step", [("gzip", 1), ("zstd", 29)])
 def test_every_cut_is_noticed_without_a_manifest_beside(tools, small, kind, step):
     data = small[kind]
     for length in range(0, len(data), step):
@@ -104,7 +104,7 @@ def test_every_flipped_byte_of_the_plain_archive_is_noticed_by_its_list_or_harml
     data = gzip.decompress(small["gzip"])
     sound = lines_of(tools.read(data))
     unseen = 0
-    for position in range(0, len(data.rstrip(b"\0")), 3):
+    for position in range(0, len(data.rstrip(b"\0")), 7):
         try:
             contents = tools.read(flipped(data, position))
         except (ArchiveError, SchemaTooNewError):

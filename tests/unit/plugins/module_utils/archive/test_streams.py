@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -71,17 +70,11 @@ def test_programs_read_what_was_written(file):
 
 
 def test_the_same_bytes_compress_to_the_same_bytes(file):
-    made = []
-    for unused in range(2):
-        file.seek(0)
-        file.truncate()
-        stream = streams.compressor("gzip", file.fileno())
-        stream.write(b"content")
-        stream.close()
-        file.seek(0)
-        made.append(file.read())
-        time.sleep(1.01)
-    assert made[0] == made[1]
+    stream = streams.compressor("gzip", file.fileno())
+    stream.write(b"content")
+    stream.close()
+    file.seek(0)
+    assert file.read()[:8] == b"\x1f\x8b\x08\0\0\0\0\0"  # Neither a name nor a time.
 
 
 @pytest.mark.parametrize("kind", ["plain", "gzip", "bzip2", "xz", "zstd"])
