@@ -186,7 +186,7 @@ JSON = strategies.recursive(
     max_leaves=8)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(JSON, strategies.sampled_from(("members", "sources", "verified", "archive", "created", "id", "format", "other")),
        strategies.booleans())
 def test_no_value_raises_anything_else(value, key, place):
