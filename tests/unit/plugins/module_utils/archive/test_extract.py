@@ -247,7 +247,7 @@ def test_a_link_may_not_lead_out_once_it_lies_higher_up(tools, around):
 
 def test_directories_of_ours_in_front_do_not_count(tools, tmp_path):
     for above, target, good in ((0, b"../f", True), (1, b"../f", False), (1, b"f", True)):
-        staging = tmp_path / ("%d%d" % (above, good))
+        staging = tmp_path / ("%d-%s" % (above, "good" if good else "bad"))
         staging.mkdir()
         directory = os.open(str(staging), files.DIRECTORY)
         extractor = Extractor(directory, str(staging), lambda path: b"tree/l", above=above)
