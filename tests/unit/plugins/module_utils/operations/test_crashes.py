@@ -20,7 +20,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.journal
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import RestoreError
 
 # All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 5
+STRIDE = 1 if sys.version_info[:2] == (3, 11) else 9
 
 
 class Moments:
