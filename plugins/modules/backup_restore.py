@@ -140,7 +140,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.restore
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
-    app = app_of(params, need_destination=params["archive"] is None)
+    # What a restore set aside is known without the backups.
+    app = app_of(params, params["archive"] is None and params["state"] in ("staged", "restored"))
     request = Request(app, params["which"], params["before"], params["archive"], params["only"], params["target_root"],
                       params["force"])
     restore = Restore(app, machine_of(params), request)

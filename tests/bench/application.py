@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 import data
 import engine
@@ -18,7 +18,7 @@ from measure import Figures, measure
 
 GZIP_ARCHIVE = "backup.tgz"
 
-Recipe = Callable[[Path, Path, Path, list[str]], list[str]]
+Recipe = Callable[[Path, Path, Path, List[str]], List[str]]
 
 
 class Application:

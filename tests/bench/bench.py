@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -39,6 +40,8 @@ ALONE_SECONDS = {"full": 15.0, "small": 4.0}
 def main() -> None:
     """Measure, print the tables, and write the JSON."""
     options = _options()
+    # Terminated or interrupted, it leaves nothing behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     size = data.SIZES[options.size]
     place = Path(tempfile.mkdtemp(prefix="appstate-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:

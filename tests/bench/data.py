@@ -1,7 +1,7 @@
 # Copyright (c) 2026, appstate.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of an application as the benchmark needs it: a text-heavy database, uploads that do not compress, many files.
+"""The state of an application as the benchmark needs it: a text-heavy database, random uploads, many small files.
 
 Everything comes from seeded generators, so two runs measure the same bytes.
 """

@@ -22,7 +22,7 @@ def backup_command(app: Path, state: Path) -> list[str]:
 
 
 def restore_command(app: Path, state: Path, root: Path) -> list[str]:
-    """Return the command that restores the newest backup below ``root``: staged and validated, swapped in, committed."""
+    """Return the command that restores the newest backup below ``root``: staged, validated, swapped in, committed."""
     return [sys.executable, __file__, "restore", str(app), str(state), str(root)]
 
 

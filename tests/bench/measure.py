@@ -74,8 +74,10 @@ def measure(command: list[str], temporary: Path, watched: Path | None = None, ti
     places = () if watched is None else (temporary, watched)
     figures = Figures(began=time.monotonic())
     before = os.times()
+    # A process group, so that all of it can be killed; no session of its own, to which Linux may give another share of
+    # the processor than to the commands that it is compared with.
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True, env=environment) as process:
+                          preexec_fn=os.setpgrp, env=environment) as process:
         sampler = Sampler(process.pid, places, figures)
         try:
             output, errors = process.communicate(timeout=timeout)
@@ -149,7 +151,7 @@ def parent_of(pid: int) -> int:
 
 
 def memory_of(pid: int) -> int:
-    """Return the proportional set size of a process; its resident set where that is all we may see; 0 when it is gone."""
+    """Return a process's proportional set size, its resident set where we may not see that; 0 when it is gone."""
     try:
         with open("/proc/%d/smaps_rollup" % pid, "rb") as rollup:
             for line in rollup:

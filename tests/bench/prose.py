@@ -1,7 +1,10 @@
 # Copyright (c) 2026, appstate.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text that compresses as natural language does: gzip -6 makes a third of it, zstd -3 a little less, zstd -1 a twelfth more."""
+"""Text that compresses as natural language does.
+
+gzip -6 makes a third of it, zstd -3 a little less than gzip, zstd -1 a twelfth more than gzip.
+"""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ class Results:
             Target("scratch of (a) / database", large.scratch("a") / large.database_bytes, 1.01, "",
                    "a file takes some blocks more than its bytes"),
             self._pause_target(),
-            Target("backups that failed beside a writer", sum(not pause.ours_ended for pause in self.pauses), 0, "times",
-                   "of %d" % len(self.pauses)),
+            Target("backups that failed beside a writer", sum(not pause.ours_ended for pause in self.pauses), 0,
+                   "times", "of %d" % len(self.pauses)),
         ]
 
     def _pause_target(self) -> Target:

@@ -49,8 +49,8 @@ def milliseconds(seconds: float) -> str:
 
 def of_targets(targets: list[Target]) -> str:
     """Return the table of what is to be reached, with a closing line."""
-    rows = [[target.name, _number(target.value, target.unit), "<= " + _number(target.limit, target.unit), target.verdict,
-             target.note] for target in targets]
+    rows = [[target.name, _number(target.value, target.unit), "<= " + _number(target.limit, target.unit),
+             target.verdict, target.note] for target in targets]
     short = sum(target.verdict == FALLS_SHORT for target in targets)
     closing = "All %d targets are reached." % len(targets) if not short else "%d of %d targets fall short." % (
         short, len(targets))

@@ -46,8 +46,7 @@ class Ledger:
 
     def settle(self):
         """Put the application on the host without any state."""
-        with open(SOURCE, "rb") as stream:
-            self.host.write(PROGRAM, stream.read(), mode=0o755)
+        self.host.write_program(PROGRAM, SOURCE)
         settings = {key: self.layout.get(key) for key in ("root", "database", "uploads", "port")}
         self.host.write("/etc/ledger/%s.json" % self.name, json.dumps(dict(settings, owner=OWNER)))
 
@@ -81,6 +80,7 @@ class Ledger:
         until = time.monotonic() + 20
         while rows(self.report()) < least:
             assert time.monotonic() < until, "%s on %s does not write" % (self.name, self.host.name)
+            time.sleep(0.1)
 
     def outer(self, path):
         """Where the test finds a path of its state."""

@@ -30,7 +30,7 @@ class Repository:
 
     def settle(self):
         """Put the service on the host, without a repository."""
-        _put(self.host, "fossil_service.py", SERVICE)
+        self.host.write_program(SERVICE, os.path.join(ONHOST, "fossil_service.py"))
         self.host.run(["install", "-d", "-o", OWNER, "-g", OWNER, "-m", "0750", ROOT])
 
     def make(self, wal):
@@ -92,7 +92,7 @@ class Client:
 
     def start(self):
         """Clone, and begin to commit."""
-        _put(self.host, "fossil_client.sh", CLIENT)
+        self.host.write_program(CLIENT, os.path.join(ONHOST, "fossil_client.sh"))
         self._process = self.host.start(["sh", "-c", '"$0" "$1" "$2" >"$2.log" 2>&1', CLIENT, self.url, self.folder])
 
     def commits(self):
@@ -123,8 +123,3 @@ class Client:
     def log(self):
         """The end of what fossil told the client."""
         return self.host.run(["tail", "-n", "30", self.folder + ".log"], check=False).stdout
-
-
-def _put(host, name, path):
-    with open(os.path.join(ONHOST, name), "rb") as stream:
-        host.write(path, stream.read(), mode=0o755)

@@ -50,7 +50,7 @@ def ledger_of_a_host(fleet, request):
     for word in ("hold", "broken", "stubborn"):
         ledger.set_flag(word, False)
     if any(b".before-restore-" in path for path in ledger.tree()):
-        fleet.playbook(RESTORE, {"restore_app": "scriptor", "restore_state": "committed"}, limit=ledger.host.name).ok()
+        fleet.module(MODULE, {"app": ledger.app(), "state": "committed"}, limit=ledger.host.name).ok()
 
 
 def halt(ledger):

@@ -13,10 +13,9 @@ import sys
 import time
 
 from .collection import collections_path
+from .packages import INTERPRETER
 from .processes import nsenter, run
 
-# Debian's, as on the hosts of an operator, whatever runs the tests.
-INTERPRETER = "/usr/bin/python3"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

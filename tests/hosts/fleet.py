@@ -16,10 +16,10 @@ import tempfile
 import time
 
 from . import network, systemd
-from .controller import INTERPRETER, Controller
+from .controller import Controller
 from .host import Host
 from .keys import Keys
-from .packages import require
+from .packages import INTERPRETER, require
 
 PROGRAMS = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "pivot_root": "util-linux",
             "setpriv": "util-linux", "mount": "mount", "sshd": "openssh-server", "ssh": "openssh-client", "git": "git",

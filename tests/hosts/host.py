@@ -12,6 +12,7 @@ import signal
 import subprocess
 
 from . import network
+from .packages import INTERPRETER
 from .processes import CommandFailed, nsenter, run
 
 
@@ -60,6 +61,14 @@ class Host:
         entry = pwd.getpwnam(owner)
         os.chown(outer, entry.pw_uid, entry.pw_gid)
         os.chmod(outer, mode)
+
+    def write_program(self, path, source):
+        """Install a script of the tests as a program of the host; one of Python is run by Debian's."""
+        with open(source, "rb") as stream:
+            content = stream.read()
+        if not content.startswith(b"#!"):
+            content = b"#!%s\n" % INTERPRETER.encode("ascii") + content
+        self.write(path, content, mode=0o755)
 
     def read(self, path):
         """A file of the host, as bytes."""

@@ -10,6 +10,9 @@ import os
 import shutil
 import subprocess
 
+# Debian's Python, as on the hosts of an operator, whatever runs the tests.
+INTERPRETER = "/usr/bin/python3"
+
 
 class PackageMissing(RuntimeError):
     """A program that a test needs is not there, and could not be installed."""

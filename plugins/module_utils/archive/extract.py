@@ -16,7 +16,7 @@ import stat
 
 from ..system import files
 from ..system.errors import ArchiveError, SpaceError
-from .members import DIRECTORY, FILE, LINK
+from .members import DIRECTORY, FILE, LINK, shown, stays_inside
 from .reader import entries
 from .tar import CHUNK
 
@@ -32,12 +32,14 @@ class Extractor:
         directory: descriptor of the empty staging directory.
         path: where that is, for messages.
         rename: function from a member's path to the path it is staged at, or None where it is not wanted.
+        above: how many directories at the front of what ``rename`` gives are ours, and no part of the tree.
     """
 
-    def __init__(self, directory, path, rename=None):
+    def __init__(self, directory, path, rename=None, above=0):
         self._directory = directory
         self._path = path
         self._rename = rename or (lambda member_path: member_path)
+        self._above = above
         self._near = _NearDirectory(directory)
         self._until_check = 0
 
@@ -57,18 +59,15 @@ class Extractor:
         if path is None:
             return None
         self._need_space(member.size)
-        try:
-            return _Sink(self._near.create(path), self._path)
-        except FileExistsError:
-            raise ArchiveError("two members have the same path", path=member.path)
+        return self._new_file(member, path)
 
     def close(self):
         """Lets go of what is open; ``finish`` may still follow."""
         self._near.close()
 
     def _copy(self, member, path):
-        source = self._rename(files.as_bytes(member.target).strip(b"/"))
-        if source is None:
+        source = self._rename(member.target)
+        if not source:
             raise ArchiveError("a hard link names a file that is not restored", path=member.path)
         try:
             original = files.open_beneath(self._directory, source)
@@ -77,13 +76,21 @@ class Extractor:
         try:
             if not stat.S_ISREG(os.fstat(original).st_mode):
                 raise ArchiveError("a hard link names something that is no file", path=member.path)
-            sink = _Sink(self._near.create(path), self._path)
-            for piece in iter(lambda: os.read(original, CHUNK), b""):
-                self._need_space(len(piece))
-                sink.write(piece)
-            sink.close()
+            sink = self._new_file(member, path)
+            try:
+                for piece in iter(lambda: os.read(original, CHUNK), b""):
+                    self._need_space(len(piece))
+                    sink.write(piece)
+            finally:
+                sink.close()
         finally:
             os.close(original)
+
+    def _new_file(self, member, path):
+        try:
+            return _Sink(self._near.create(path), self._path)
+        except FileExistsError:
+            raise ArchiveError("two members have the same path", path=member.path)
 
     def _need_space(self, size):
         self._until_check -= size
@@ -132,7 +139,10 @@ class Extractor:
             os.close(descriptor)
 
     def _link(self, near, path, member, ownership):
-        directory, name = near.find(path)
+        # In an old archive it can come to lie higher up than it was.
+        if not stays_inside(member.target, path.count(b"/") - self._above):
+            raise ArchiveError("a symbolic link leads out of the tree (to %s)" % shown(member.target), path=member.path)
+        directory, name = near.find_or_make(path)
         try:
             os.symlink(member.target, name, dir_fd=directory)
         except FileExistsError:
@@ -166,21 +176,25 @@ class _NearDirectory:
             self._path, self._descriptor = parent, found
         return self._descriptor, name
 
-    def create(self, path):
-        """A descriptor of a new file, its directories made where they are missing."""
+    def find_or_make(self, path):
+        """The same of one whose directories may be missing."""
         try:
-            directory, name = self.find(path)
+            return self.find(path)
         except FileNotFoundError:
-            files.make_parents(self._top, path, 0o700)
-            directory, name = self.find(path)
+            files.make_parents(self._top, path, 0o700, durable=False)
+            return self.find(path)
         except NotADirectoryError:
             raise ArchiveError("a member lies below one that is no directory", path=path)
+
+    def create(self, path):
+        """A descriptor of a new file, its directories made where they are missing."""
+        directory, name = self.find_or_make(path)
         return os.open(name, files.CREATE, 0o600, dir_fd=directory)
 
     def make(self, path):
         """A new directory, or one that had to be made for a member below it."""
         try:
-            files.make_parents(self._top, path + b"/.", 0o700)
+            files.make_parents(self._top, path + b"/.", 0o700, durable=False)
         except NotADirectoryError:
             raise ArchiveError("a directory has the path of a member that is none", path=path)
 

@@ -28,6 +28,8 @@ HEADER_MOST = 64 * 1024
 HEADERS_MOST = 16 * HEADER_MOST
 # Zeros after the end: what a tape's blocks are filled up with.
 ZEROS_MOST = 64 * 1024 * 1024
+# Of a user or a group (LOGIN_NAME_MAX of limits.h).
+NAME_MOST = 256
 LENGTH = re.compile(rb"(\d{1,8}) ")
 OCTAL = re.compile(rb"-?[0-7]*\Z")
 TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?\Z")
@@ -229,7 +231,7 @@ def _until_nul(field):
 
 
 def _text(field):
-    return _until_nul(field).decode("utf-8", "backslashreplace")
+    return _until_nul(field)[:NAME_MOST].decode("utf-8", "backslashreplace")
 
 
 def _pax_records(data):

@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import stat
 
+from ..app import check_root
 from ..sources.sqlite import sidecars_of
 from ..system import files
 from ..system.accounts import Ownership
-from ..system.errors import ConfigurationError, SourceError
+from ..system.errors import AppStateError, ConfigurationError, SourceError, printable
 from ..system.trees import descend
 
 
@@ -46,11 +47,22 @@ def give_ownership(app, target_root=None, dry_run=False):
     if (app.owner, app.group, app.file_mode, app.directory_mode) == (None, None, None, None):
         raise ConfigurationError("states no 'owner', 'group', 'file_mode' or 'directory_mode'", app=app.name,
                                  remedy="State at least one of them")
-    root_path = target_root or app.root
+    try:
+        root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
+        return _give(app, root, dry_run)
+    except AppStateError as error:
+        raise error.about(app.name)
+    except OSError as error:
+        raise SourceError("cannot be given: %s" % error.strerror, app=app.name,
+                          path=target_root or app.root, remedy="Run this as root")
+
+
+def _give(app, root_path, dry_run):
     try:
         root = files.open_directory(root_path)
     except OSError as error:
-        raise SourceError("the root cannot be opened: %s" % error.strerror, app=app.name, path=root_path)
+        raise SourceError("the root cannot be opened: %s" % error.strerror, path=root_path,
+                          remedy="Correct 'root', or restore the app first")
     try:
         giving = _Giving(app, root, root_path, dry_run)
         for source in app.sources:
@@ -66,7 +78,8 @@ class _Giving:
 
     def __init__(self, app, root, root_path, dry_run):
         self._ownership = Ownership(app.owner, app.group)
-        self._file_mode = app.file_mode
+        # Set-user-id and set-group-id bits are never given, as a restore never brings them back.
+        self._file_mode = None if app.file_mode is None else app.file_mode & 0o1777
         self._directory_mode = app.directory_mode
         self._root = root
         self._root_path = files.as_bytes(root_path)
@@ -78,6 +91,9 @@ class _Giving:
             parent, name = files.open_parent(self._root, path)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise SourceError("cannot be reached: %s" % error.strerror, path=self._shown(path),
+                              remedy="No part of a source's path below the root may be a symbolic link")
         try:
             if not files.exists_at(parent, name):
                 return
@@ -88,6 +104,9 @@ class _Giving:
         finally:
             os.close(parent)
 
+    def _shown(self, path):
+        return printable(self._root_path + b"/" + path)
+
     def _below(self, parent, name, path):
         directory = os.open(name, files.DIRECTORY, dir_fd=parent)
         try:
@@ -97,7 +116,16 @@ class _Giving:
             os.close(directory)
 
     def _one(self, directory, name, path, found):
-        shown = files.as_bytes(self._root_path + b"/" + path).decode("utf-8", "backslashreplace")
+        shown = self._shown(path)
+        try:
+            self._give_one(directory, name, found, shown)
+        except FileNotFoundError:
+            return  # Gone since the walk saw it.
+        except OSError as error:
+            raise SourceError("cannot be given: %s" % error.strerror, path=shown,
+                              remedy="Run this as root, while the app is stopped")
+
+    def _give_one(self, directory, name, found, shown):
         if stat.S_ISLNK(found.st_mode):
             self._link(directory, name, found, shown)
         elif stat.S_ISDIR(found.st_mode):

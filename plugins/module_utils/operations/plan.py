@@ -91,7 +91,8 @@ class Plan:
         chosen = {}
         for wanted in ("/".join(part for part in item.split("/") if part not in ("", ".")) for item in only):
             found = [target for target in self.targets if (target.path + "/").startswith(wanted + "/")]
-            if wanted not in [target.path for target in found] and any(each.has_inside(wanted) for each in self.targets):
+            named = any(target.path == wanted for target in found)
+            if not named and any(target.has_inside(wanted) for target in self.targets):
                 found.append(Target(wanted, "files"))
             if not found:
                 raise RestoreError("the backup has nothing at %r" % wanted, app=app_name,
@@ -103,6 +104,8 @@ class Plan:
 def plan_of_manifest(app, manifest):
     """The Plan for a backup of ours."""
     targets, warnings = [], []
+    if manifest.app != app.name:
+        warnings.append("the archive is a backup of the app %s" % manifest.app)
     for source in manifest.sources:
         recorded = source.get("passport") if source["type"] == "sqlite" else None
         targets.append(Target(source["path"], source["type"], source["present"], recorded))

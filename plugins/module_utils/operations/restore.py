@@ -23,13 +23,14 @@ from ..system.holders import find_holders
 from ..system.locks import AppLock
 from ..system.times import stamp
 from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPING, Journal
+from .movable import check_movable
+from .outcome import NONE, Outcome, ending, without_targets
 from .selection import select
-from .staging import Staging, check_movable, predicted_plan
+from .staging import Staging, predicted_plan
 from .swap import Swap, name_asides, plan_targets
 
 # A process that was told to stop may take a moment to close its files.
 HOLDERS_GRACE = 5.0
-NONE = "none"
 
 
 class Request:
@@ -52,48 +53,6 @@ class Request:
         self.only = list(only)
         self.root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
         self.force = force
-
-
-class Outcome:
-    """What a restore did.
-
-    Attributes:
-        state: ``staged``, ``restored``, ``committed``, ``rolled_back`` or ``none``.
-        changed: whether anything below the root was changed.
-        content: the journal's content, or None where there was no restore.
-        ended: what a killed run had left and this call ended, or None.
-    """
-
-    def __init__(self, state, changed, content=None, ended=None):
-        self.state = state
-        self.changed = changed
-        self.content = content or {}
-        self.ended = ended
-
-    def to_dict(self):
-        """The outcome as results show it; all paths are absolute."""
-        root = self.content.get("root", "")
-        targets = self.content.get("targets", [])
-        asides = [each["aside"] for target in targets for each in [target] + target["sidecars"] if each["aside"]]
-        return {"state": self.state, "root": root or None, "backup": self.content.get("told"),
-                "restored": [os.path.join(root, target["path"]) for target in targets if target["new"]],
-                "absent": [os.path.join(root, target["path"]) for target in targets if not target["new"]],
-                "moved_aside": [os.path.join(root, aside) for aside in asides],
-                "warnings": self.content.get("warnings", []) + ([self.ended] if self.ended else [])}
-
-    def diff(self):
-        """The paths that are replaced and where their old state is, as Ansible shows a difference."""
-        root = self.content.get("root", "")
-        old, new, asides = [], [], []
-        for target in self.content.get("targets", []):
-            place = os.path.join(root, target["path"])
-            old.append("%s: %s" % (place, "old state" if target["aside"] else "nothing"))
-            new.append("%s: %s" % (place, self.content["backup"] if target["new"] else "nothing"))
-            asides.extend("%s: old state" % os.path.join(root, each["aside"])
-                          for each in [target] + target["sidecars"] if each["aside"])
-        before, after = {"rolled_back": (new + asides, old), "committed": (new + asides, new),
-                         "staged": (old, old)}.get(self.state, (old, new + asides))
-        return {"before": "".join(line + "\n" for line in before), "after": "".join(line + "\n" for line in after)}
 
 
 class Restore:
@@ -156,7 +115,9 @@ class Restore:
                 self._refuse_lost_root()
             else:
                 self._end_unfinished()
-            return step()
+            outcome = step()
+            outcome.changed = outcome.changed or self._ended is not None
+            return outcome
         finally:
             self._close_root()
 
@@ -203,9 +164,9 @@ class Restore:
     def _predict(self, state, validate_only):
         phase, content = self._phase, self._journal.content
         if state == "committed":
-            return _ending("committed", phase in (RESTORED, COMMITTING), content, None)
+            return ending("committed", phase in (RESTORED, COMMITTING), content, None)
         if state == "rolled_back":
-            return _ending("rolled_back", phase not in (None, COMMITTING), _without_targets(content, phase), None)
+            return ending("rolled_back", phase not in (None, COMMITTING), without_targets(content, phase), None)
         with self._select() as selected:
             content = self._new_content(selected)
             if not validate_only:
@@ -315,7 +276,7 @@ class Restore:
         content = self._journal.content
         if self._journal.phase != RESTORED:
             completed = bool(self._ended) and not self._undone
-            return _ending("committed", completed, content, self._ended)
+            return ending("committed", completed, content, self._ended)
         self._forget()
         return Outcome("committed", True, content, self._ended)
 
@@ -323,13 +284,13 @@ class Restore:
         phase, content = self._journal.phase, self._journal.content
         if phase is None or self._undone:
             # What a killed run left may just have been undone: that is what was asked for.
-            return _ending("rolled_back", self._undone, None, self._ended)
+            return ending("rolled_back", self._undone, None, self._ended)
         if phase == STAGED:
             self._discard()
         else:
             self._refuse_held()
             self._undo()
-        return Outcome("rolled_back", True, _without_targets(content, phase), self._ended)
+        return Outcome("rolled_back", True, without_targets(content, phase), self._ended)
 
     def _forget(self):
         """Deletes what was set aside. What a restore before this one knew, that was forced over, goes with it."""
@@ -439,13 +400,3 @@ class Restore:
                 if found is not None:
                     places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
         return places
-
-
-def _ending(state, reached, content, ended):
-    """The Outcome of a commit or a rollback that had nothing to do itself; ending what was cut off is a change."""
-    return Outcome(state if reached else NONE, reached or bool(ended), content, ended)
-
-
-def _without_targets(content, phase):
-    """What a rollback tells: where nothing had been swapped, it put nothing back."""
-    return content if phase in (RESTORED, SWAPPING, ROLLING_BACK) or content is None else dict(content, targets=[])

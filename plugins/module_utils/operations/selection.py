@@ -10,10 +10,11 @@ in any compression, a bare database, a compressed one.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 
-from ..archive.reader import first_bytes, read_archive, read_single
+from ..archive.reader import Contents, first_bytes, read_archive, read_single
 from ..catalog import catalog
 from ..sqlite.header import MAGIC, looks_like_sqlite
 from ..system import files
@@ -53,7 +54,7 @@ class Selected:
             if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
                 raise SourceError("is not a regular file", path=self.path)
             if self.backup is None:
-                self.bare = looks_like_sqlite(first_bytes(self.descriptor, 16))
+                self.bare = self._begins_like_a_database()
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -61,6 +62,12 @@ class Selected:
 
     def __exit__(self, *unused):
         os.close(self.descriptor)
+
+    def _begins_like_a_database(self):
+        try:
+            return looks_like_sqlite(first_bytes(self.descriptor, 16))
+        except ArchiveError:
+            return False  # Damaged: a reading says how.
 
     @property
     def manifest(self):
@@ -75,10 +82,21 @@ class Selected:
     def read(self, scratch, extractor=None, mark=MAGIC, on_bytes=None):
         """Reads all of it; see ``archive.reader.read_archive``. A manifest beside it has to fit what was read."""
         if self.bare:
-            return read_single(self.descriptor, scratch, DATABASE, extractor)
+            return self._read_bare(scratch, extractor)
         contents = read_archive(self.descriptor, scratch, extractor, on_bytes, mark)
         self._compare(contents)
         return contents
+
+    def _read_bare(self, scratch, extractor):
+        try:
+            return read_single(self.descriptor, scratch, DATABASE, extractor)
+        except ArchiveError as error:
+            if extractor is not None:
+                raise
+            contents = Contents()
+            contents.problem(DATABASE, error.message)
+            contents.lines = io.BytesIO()
+            return contents
 
     def _compare(self, contents):
         if self.backup is None:

@@ -11,8 +11,6 @@ Below the root stands one directory that only we can enter. In it ``tree`` holds
 from __future__ import annotations
 
 import os
-import re
-import stat
 
 from ..archive.extract import RESERVE, Extractor
 from ..archive.members import DIRECTORY
@@ -21,15 +19,14 @@ from ..sources.sqlite import check_copy, sidecars_of
 from ..sqlite.examine import fold_sidecars
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, DatabaseError, RestoreError, SpaceError
+from ..system.errors import AppStateError, ArchiveError, DatabaseError, SpaceError
 from ..system.trees import remove_tree, sync_tree
+from .movable import check_movable
 from .plan import plan_of_contents, plan_of_manifest
 
 TREE = b"tree"
 DATABASES = b"databases"
 COPY = "database.db"
-# How mountinfo writes blanks and other odd bytes of a path.
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class Staging:
@@ -87,8 +84,6 @@ class Staging:
             if contents.manifest is None:
                 self._need(contents.bytes)
                 return plan_of_contents(self._app, contents)
-            if contents.manifest.app != self._app.name:
-                self.warnings.append("the archive is a backup of the app %s" % contents.manifest.app)
             self.warnings.append("the archive has no manifest beside it, so damage in its padding goes unseen")
             self._need(contents.bytes)
             return plan_of_manifest(self._app, contents.manifest)
@@ -105,7 +100,7 @@ class Staging:
     def _extract(self, selected, plan, ownership, on_bytes):
         databases = plan.databases()
         places = _Places(plan, databases)
-        extractor = Extractor(self._top, self.path, places.of)
+        extractor = Extractor(self._top, self.path, places.of, above=1)
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
@@ -143,7 +138,7 @@ class Staging:
     def _move_into_tree(self, number, target):
         """Out of its own directory; what SQLite may have left beside it stays behind and goes with the staging."""
         place = TREE + b"/" + files.as_bytes(target.path)
-        files.make_parents(self._top, place, 0o700)
+        files.make_parents(self._top, place, 0o700, durable=False)
         parent, name = files.open_parent(self._top, place)
         try:
             source = files.open_beneath(self._top, b"%s/%d" % (DATABASES, number), files.DIRECTORY)
@@ -209,46 +204,6 @@ def check_extracted(directory, source=None, recorded=None):
         except AppStateError as error:
             return [error.message]
     return check_copy(path, COPY, source, recorded)
-
-
-def check_movable(root, root_path, path):
-    """Raises RestoreError where what lies at a path cannot be renamed within the root's file system."""
-    mount = files.mount_of(root)
-    parts = path.split("/")
-    for depth in range(1, len(parts) + 1):
-        relative = "/".join(parts[:depth])
-        shown = os.path.join(root_path, relative)
-        try:
-            found = files.open_beneath(root, relative, files.PLACE)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise RestoreError("cannot be reached: %s" % error.strerror, path=shown,
-                               remedy="No part of a target's path may be a symbolic link")
-        try:
-            if files.mount_of(found) != mount:
-                raise RestoreError("is on another file system than the app's root, so it cannot be swapped in one "
-                                   "step", path=shown,
-                                   remedy="Describe it as an app of its own, with that place as its root")
-            if depth < len(parts) and not stat.S_ISDIR(os.fstat(found).st_mode):
-                raise RestoreError("is no directory", path=shown)
-            inside = _mounted_inside(found) if depth == len(parts) else None
-            if inside is not None:
-                raise RestoreError("is a mount point, and would be moved aside with what it lies in", path=inside,
-                                   remedy="Unmount it; or name what lies beside it as sources, instead of all")
-        finally:
-            os.close(found)
-
-
-def _mounted_inside(place):
-    """A mount point below an open place, or None (proc(5), ``/proc/[pid]/mountinfo``)."""
-    top = os.readlink(b"/proc/self/fd/%d" % place) + b"/"
-    with open("/proc/self/mountinfo", "rb") as stream:
-        for line in stream:
-            point = _OCTAL.sub(lambda match: bytes([int(match.group(1), 8)]), line.split(b" ")[4])
-            if point.startswith(top):
-                return point
-    return None
 
 
 def refuse_damaged(contents, path):

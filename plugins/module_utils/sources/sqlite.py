@@ -16,7 +16,7 @@ from ..sqlite.header import SIDECARS
 from ..sqlite.sandbox import give_to_sandbox, owner_of
 from ..sqlite.snapshot import take_snapshot
 from ..system import files
-from ..system.errors import AppStateError, AssertionFailed, DatabaseError, SourceError
+from ..system.errors import AppStateError, AssertionFailed, DatabaseError
 from ..system.scratch import Scratch
 
 COPY = "snapshot.db"
@@ -96,6 +96,9 @@ class SqliteTaker:
                             passport=examined["passport"], integrity=examined["integrity"]["level"],
                             foreign_keys=examined["foreign_keys"],
                             assertions=[_told(item) for item in examined["assertions"]])
+        if examined["integrity"].get("unchecked"):
+            self._room.warn("%s has full-text tables that cannot be checked on this host: %s"
+                            % (path, ", ".join(examined["integrity"]["unchecked"])))
         if examined["foreign_keys"]:
             self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
 

@@ -66,7 +66,7 @@ def _find(wanted, look_up, kind):
     if isinstance(wanted, int):
         return wanted
     found = look_up(wanted)
-    if found is None and wanted.isdigit():
+    if found is None and wanted.isdecimal():
         return int(wanted)
     if found is None:
         raise ConfigurationError("the %s %r does not exist on this host" % (kind, wanted),
@@ -77,14 +77,14 @@ def _find(wanted, look_up, kind):
 def _uid_of(name):
     try:
         return pwd.getpwnam(name).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: a NUL, or what cannot be encoded.
         return None
 
 
 def _gid_of(name):
     try:
         return grp.getgrnam(name).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         return None
 
 

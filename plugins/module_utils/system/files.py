@@ -130,12 +130,17 @@ def open_parent(directory, relative):
         raise
 
 
-def make_parents(directory, relative, mode=0o755, uid=-1, gid=-1):
-    """Makes the directories above a relative path that are missing; returns those it made, outermost first."""
+def make_parents(directory, relative, mode=0o755, uid=-1, gid=-1, durable=True):
+    """Makes the directories above a relative path that are missing; returns those it made, outermost first.
+
+    Each is on the disk when this returns, unless it need not be ``durable`` yet.
+    """
+    parts = as_bytes(relative).split(b"/")[:-1]
+    if any(part in (b"", b".", b"..") for part in parts):
+        raise AppStateError("is not a plain relative path", path=relative)
     made = []
     current = os.dup(directory)
     try:
-        parts = as_bytes(relative).split(b"/")[:-1]
         for depth, part in enumerate(parts, 1):
             try:
                 step = os.open(part, DIRECTORY, dir_fd=current)
@@ -143,7 +148,8 @@ def make_parents(directory, relative, mode=0o755, uid=-1, gid=-1):
                 os.mkdir(part, 0o700, dir_fd=current)
                 step = os.open(part, DIRECTORY, dir_fd=current)
                 give(step, uid, gid, mode)
-                os.fsync(current)
+                if durable:
+                    os.fsync(current)
                 made.append(b"/".join(parts[:depth]))
             os.close(current)
             current = step
@@ -302,7 +308,7 @@ def remove_if_empty(directory, relative):
 
 def private_directory(path):
     """Opens, and makes where missing, a directory of our own (0700); its parents come as the system's default."""
-    above, name = os.path.split(path)
+    above, name = os.path.split(path.rstrip("/"))
     os.makedirs(above, exist_ok=True)
     parent = open_directory(above)
     try:

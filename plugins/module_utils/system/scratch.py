@@ -34,20 +34,33 @@ class Scratch:
     def __enter__(self):
         parent = self._reachable()
         self._parent = open_directory(parent)
-        self._name = self._prefix + secrets.token_hex(8).encode()
-        os.mkdir(self._name, 0o700, dir_fd=self._parent)
-        self.descriptor = os.open(self._name, DIRECTORY, dir_fd=self._parent)
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        while not self._made():
+            pass
         os.fchmod(self.descriptor, 0o711)
         self.path = os.path.join(parent, os.fsdecode(self._name))
         return self
 
     def __exit__(self, *unused):
-        os.close(self.descriptor)
+        # Held locked until it is gone, or another run would begin to remove it too.
         try:
             remove_tree(self._parent, self._name)
         finally:
+            os.close(self.descriptor)
             os.close(self._parent)
+
+    def _made(self):
+        """Makes the room and locks it; False where another run, which took it for abandoned, was faster."""
+        self._name = self._prefix + secrets.token_hex(8).encode()
+        os.mkdir(self._name, 0o700, dir_fd=self._parent)
+        try:
+            self.descriptor = os.open(self._name, DIRECTORY, dir_fd=self._parent)
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        if os.fstat(self.descriptor).st_nlink > 0:
+            return True
+        os.close(self.descriptor)
+        return False
 
     def directory(self, identity=None):
         """The path of a new directory in the room, owned by ``identity`` where we are root."""

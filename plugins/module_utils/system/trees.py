@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import stat
 
 from .errors import AppStateError
@@ -18,6 +19,8 @@ from .files import DIRECTORY
 
 # Each level of a walk holds one descriptor; deeper trees are refused before the limit on open files ends the walk.
 MAXIMUM_DEPTH = 200
+# Deleting has to come to its end with any tree, so what lies deeper is moved up instead.
+DELETING_DEPTH = 50
 
 
 class Entry:
@@ -76,34 +79,56 @@ def descend(directory, prefix=b"", skip=None, on_error=None, depth=0):
 def remove_tree(directory, name):
     """Deletes an entry and all below it; returns whether something was there."""
     try:
-        inner = os.open(name, DIRECTORY, dir_fd=directory)
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    except OSError:
+    if not stat.S_ISDIR(found.st_mode):
         os.unlink(name, dir_fd=directory)
         return True
+    inner = _open_to_empty(directory, name)
     try:
-        _empty(inner)
+        while _empty(inner, inner):
+            pass
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=directory)
     return True
 
 
-def _empty(directory, depth=0):
-    if depth > 10 * MAXIMUM_DEPTH:
-        raise AppStateError("a directory to delete is nested too deep")
+def _empty(directory, top, depth=0):
+    """Deletes what is in a directory; returns whether something was too deep, and moved up to the top for the next
+    time: whoever owns a tree can nest it deeper than the limit on open files, and Python's stack, let us go."""
+    moved = False
     for name in os.listdir(directory):
         name = os.fsencode(name)
         if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=directory)
             continue
-        inner = os.open(name, DIRECTORY, dir_fd=directory)
+        inner = _open_to_empty(directory, name)
         try:
-            _empty(inner, depth + 1)
+            if depth == DELETING_DEPTH:
+                os.rename(name, secrets.token_hex(16), src_dir_fd=directory, dst_dir_fd=top)
+                moved = True
+                continue
+            moved = _empty(inner, top, depth + 1) or moved
         finally:
             os.close(inner)
         os.rmdir(name, dir_fd=directory)
+    return moved
+
+
+def _open_to_empty(directory, name):
+    """Opens a directory that is to be deleted; without root, one of ours may first have to be made writable."""
+    try:
+        inner = os.open(name, DIRECTORY, dir_fd=directory)
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        os.chmod(name, 0o700, dir_fd=directory)
+        inner = os.open(name, DIRECTORY, dir_fd=directory)
+    if os.geteuid() != 0 and os.fstat(inner).st_mode & 0o300 != 0o300:
+        os.fchmod(inner, 0o700)
+    return inner
 
 
 def sync_tree(directory):

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Copyright (c) 2026, appstate.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -112,7 +111,7 @@ class Ledger:
                 if number % 20 == 0:
                     self.receipt(connection, number)
                 connection.execute("COMMIT")
-                time.sleep(0.015)
+                time.sleep(0.03)
         finally:
             connection.close()
 

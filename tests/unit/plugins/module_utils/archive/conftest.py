@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import stat
 import subprocess
@@ -69,15 +71,15 @@ class Tools:
         words.setdefault("mode", 0o644)
         return Member(path, type, len(content), digest=digest.hexdigest() if type == FILE else None, **words)
 
-    def grafted(self, parts, members, after=b"", **changes):
+    def grafted(self, parts, listed, after=b"", **changes):
         """A tar of raw parts with a list and a manifest that fit the given members."""
-        listed = b"".join(member.line() for member in members)
+        lines = b"".join(member.line() for member in listed)
         digest = new_digest()
-        digest.update(listed)
-        content = self.manifest(count=len(members), bytes=sum(member.size for member in members),
+        digest.update(lines)
+        content = self.manifest(count=len(listed), bytes=sum(member.size for member in listed),
                                 digest=digest.hexdigest()).content
         content.update(changes)
-        return (b"".join(parts) + self.entry(LIST_PATH, listed) +
+        return (b"".join(parts) + self.entry(LIST_PATH, lines) +
                 self.entry(MANIFEST_PATH, Manifest(content).to_bytes()) + after + tar.END)
 
     @staticmethod
@@ -95,8 +97,9 @@ class Tools:
         """Bytes as gzip, bzip2, xz, zstd or nothing compresses them."""
         if kind == "plain":
             return data
-        if kind == "gzip":
-            return gzip.compress(data)
+        library = {"gzip": gzip, "bzip2": bz2, "xz": lzma}.get(kind)
+        if library is not None:
+            return library.compress(data)
         return subprocess.run([kind, "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
     def archive_tree(self, top, path, kind="gzip", on_file=None):

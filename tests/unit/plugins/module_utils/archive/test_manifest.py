@@ -10,7 +10,7 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import (
     FORMAT, Manifest, format_time, parse_manifest, parse_time, stamp)
@@ -186,6 +186,7 @@ JSON = strategies.recursive(
     max_leaves=8)
 
 
+@settings(max_examples=15)
 @given(JSON, strategies.sampled_from(("members", "sources", "verified", "archive", "created", "id", "format", "other")),
        strategies.booleans())
 def test_no_value_raises_anything_else(value, key, place):

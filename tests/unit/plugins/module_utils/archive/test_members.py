@@ -13,7 +13,7 @@ import shutil
 import tempfile
 
 import pytest
-from hypothesis import example, given, strategies
+from hypothesis import example, given, settings, strategies
 
 from ansible_collections.appstate.backup.plugins.module_utils.archive.members import (
     DIRECTORY, FILE, HARD_LINK, LINK, Member, check_path, new_digest, parse_line, stays_inside)
@@ -39,6 +39,7 @@ def parts_of(member):
     return [getattr(member, name) for name in Member.__slots__]
 
 
+@settings(max_examples=50)
 @given(members())
 def test_a_line_gives_back_its_member(member):
     line = member.line()
@@ -127,6 +128,7 @@ TARGETS = strategies.lists(PARTS, min_size=1, max_size=7).map(b"/".join)
 PLACES = strategies.sampled_from((b"a", b"b", b"a/a", b"a/b", b"a/c", b"a/c/a", b"a/c/b", b"a/c/c", b"a/c/c/a"))
 
 
+@settings(max_examples=60)
 @given(strategies.dictionaries(PLACES, TARGETS, min_size=1, max_size=6))
 @example({b"a/b": b"..", b"b": b"a/b/.."})
 @example({b"a/b": b"c/..", b"a/c": b".."})

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest, stamp
+from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest
+from ansible_collections.appstate.backup.plugins.module_utils.system.times import stamp
 from ansible_collections.appstate.backup.plugins.module_utils.catalog import catalog
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
@@ -260,10 +261,10 @@ def test_an_id_is_free_until_any_file_has_it(store):
 
 
 def test_thousands_are_listed_quickly(store):
-    for minutes in range(2000):
+    for minutes in range(1200):
         described = manifest(BEGIN + datetime.timedelta(minutes=minutes), 7)
         store.write(described.id + ".json", described.to_bytes())
         store.write(described.id + ".tar.gz", b"archive")
-    started = time.monotonic()
-    assert len(store.good()) == 2000
-    assert time.monotonic() - started < 5
+    started = time.process_time()
+    assert len(store.good()) == 1200
+    assert time.process_time() - started < 3

@@ -278,3 +278,11 @@ def test_two_years_of_hourly_backups_never_lose_the_newest_verified_one():
         assert len(backups) < 200
     counted = [decision for decision in decide(backups, retention, now) if "weekly" in decision.reasons]
     assert len(counted) == 5
+
+
+def test_the_example_of_the_guide():
+    """One backup each night at two o'clock UTC since September, but for the 18th of November; see docs/schedule.md."""
+    nights = [(utc("2026-11-20 02:00") - timedelta(days=days)).strftime("%Y-%m-%d %H:%M") for days in range(80) if days != 2]
+    found = kept(nights, rules(BERLIN, keep_daily=3, keep_weekly=2, keep_monthly=2))
+    assert found == {"2026-11-20 02:00": ["daily", "weekly", "monthly"], "2026-11-19 02:00": ["daily"], "2026-11-17 02:00": ["daily"],
+                     "2026-11-15 02:00": ["weekly"], "2026-10-31 02:00": ["monthly"]}

@@ -20,7 +20,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.journal
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import RestoreError
 
 # All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 5
+STRIDE = 1 if sys.version_info[:2] == (3, 11) else 9
 
 
 class Moments:
@@ -131,6 +131,18 @@ def test_a_killed_restore_can_be_restored_again(host, tree, moments, staged, str
         assert host.left() == [], point
 
 
+def test_whatever_comes_next_ends_what_was_cut_off_and_says_so(host, tree, moments):
+    sources, unused = prepared(host)
+    old, new = restored_tree(host, tree, sources)
+    host.restore(**sources).stage()
+    for point in moments(host.restore(**sources).restore, 11):
+        half = live(tree(host.root)) != old and without_asides(live(tree(host.root))) != new
+        outcome = host.restore(**sources).validate() if point % 2 else host.restore(**sources).commit()
+        if half:
+            assert outcome.changed and "cut off in the middle" in outcome.to_dict()["warnings"][-1], point
+            assert tree(host.root) == old, point
+
+
 def test_a_killed_rollback_is_completed(host, tree, moments):
     sources, unused = prepared(host)
     old, new = restored_tree(host, tree, sources)
@@ -141,6 +153,22 @@ def test_a_killed_rollback_is_completed(host, tree, moments):
         host.restore(**sources).roll_back()
         assert tree(host.root) == old, point
         assert host.left() == [], point
+
+
+def test_what_the_app_makes_after_a_rollback_that_was_cut_off_at_its_very_end_stays(host, tree, moments):
+    host.fill("delete")
+    sources = {"sources": host.sources() + [{"type": "files", "path": "custom.ini", "required": False}]}
+    host.backup(**sources)
+    old = tree(host.root)
+    host.restore(**sources).restore()
+    ended = 0
+    for unused in moments(host.restore(**sources).roll_back):
+        if tree(host.root) == old:
+            ended += 1
+            host.write("custom.ini", b"made by the app, which goes on with its old state")
+            host.restore(**sources).roll_back()
+            assert os.path.exists(host.at("custom.ini"))
+    assert ended or STRIDE > 1
 
 
 def test_a_killed_commit_is_completed(host, tree, moments):
@@ -201,11 +229,11 @@ def test_a_killed_backup_is_never_listed_and_reaped_by_the_next(host, tree, mome
     host.backup()
     before = tree(host.root)
     for point in moments(host.backup):
-        for backup in list_backups(host.app().directory):
+        for backup in list_backups(host.app().directory, "notes"):
             assert backup.problem is None
             assert host.verify(which=backup.id).ok, point
         assert tree(host.root) == before, point
-        kept = [backup.id for backup in list_backups(host.app().directory)]
+        kept = [backup.id for backup in list_backups(host.app().directory, "notes")]
         host.backup()
         names = sorted(os.listdir(host.app().directory))
         assert len(names) == 2 * len(kept) + 2, point

@@ -50,19 +50,6 @@ def test_a_restore_brings_back_every_byte_mode_owner_and_time(host, tree, journa
     assert after == before
 
 
-def test_the_outcome_names_what_was_done(host):
-    host.fill()
-    backup = host.backup().backup
-    told = host.restore().restore().to_dict()
-    stamp = told["moved_aside"][0].rpartition("-")[2]
-    assert told["backup"]["id"] == backup.id
-    assert told["root"] == host.root
-    assert sorted(told["restored"]) == [host.at("data/notes.db"), host.at("data/settings.json"), host.at("uploads")]
-    asides = [path for path in told["moved_aside"] if not path.startswith(host.at("data/notes.db-"))]
-    assert sorted(asides) == [path + ".before-restore-" + stamp for path in sorted(told["restored"])]
-    assert told["absent"] == [] and told["warnings"] == []
-
-
 def test_a_second_restore_of_the_same_backup_changes_nothing(host, tree):
     host.fill()
     host.backup()
@@ -593,15 +580,3 @@ def test_what_cannot_be_restored_is_not_predicted(host):
         host.restore({"target_root": host.place("none", "fresh")}).predict("restored", False)
     with pytest.raises(ArchiveError, match="uploads/nothing"):
         host.restore({"only": ["uploads/nothing"]}).predict("restored", False)
-
-
-def test_differences_say_what_is_replaced_and_where_the_old_state_goes(host):
-    host.fill()
-    backup = host.backup().backup
-    restored = host.restore().restore().diff()
-    assert "%s: old state\n" % host.at("uploads") in restored["before"]
-    assert "%s: %s\n" % (host.at("uploads"), backup.id) in restored["after"]
-    assert "%s.before-restore-" % host.at("uploads") in restored["after"]
-    back = host.restore().roll_back().diff()
-    assert (back["before"], back["after"]) == (restored["after"], restored["before"])
-    assert host.restore().roll_back().diff() == {"before": "", "after": ""}

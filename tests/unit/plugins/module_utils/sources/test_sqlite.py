@@ -78,7 +78,7 @@ def test_a_hot_journal_is_recovered_and_not_taken(host):
               "c.execute('PRAGMA cache_size=2')\nc.execute('BEGIN IMMEDIATE')\n"
               "c.execute('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000)"
               " INSERT INTO notes(text) SELECT hex(randomblob(200)) FROM n')\nos.kill(os.getpid(), 9)\n")
-    subprocess.run([sys.executable, "-c", script, host.at("data/notes.db")])
+    subprocess.run([sys.executable, "-c", script, host.at("data/notes.db")], check=False)
     host.own(host.at("data/notes.db-journal"))
     assert os.path.getsize(host.at("data/notes.db-journal")) > 512
     assert record(host.backup(sources=sqlite()))["passport"]["tables"] == {"notes": 20}
@@ -187,6 +187,14 @@ def test_foreign_keys_are_told_and_fail_only_where_the_app_says_so(host):
     assert taken.warnings == ["%s has 1 rows that violate a foreign key" % host.at("data/notes.db")]
     with pytest.raises(AppStateError, match="1 rows violate a foreign key"):
         host.backup(sources=sqlite(foreign_keys=True))
+
+
+def test_a_full_text_table_that_cannot_be_checked_is_told(host):
+    host.database()
+    with sqlite3.connect(host.at("data/notes.db")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE words USING fts4(content='', text)")
+    connection.close()
+    assert [text for text in host.backup(sources=sqlite()).warnings if "words" in text]
 
 
 def test_no_room_for_the_snapshot(host, tree):

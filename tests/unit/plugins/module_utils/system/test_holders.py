@@ -1,0 +1,69 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who holds a file open: found by what it is, not by its name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.system.holders import find_holders
+
+
+def place(path):
+    """A file as ``find_holders`` is asked for it."""
+    found = os.stat(path)
+    return {(found.st_dev, found.st_ino): path}
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A file that another process has open, and that process."""
+    path = str(tmp_path / "notes.db")
+    open(path, "w").close()
+    script = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"open\n"
+    yield path, process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_holder_is_named(held):
+    path, process = held
+    holder, = find_holders(place(path))
+    assert (holder.pid, holder.path) == (process.pid, path)
+    assert str(holder) == "%s (process %d)" % (holder.command, process.pid) and holder.command.startswith("python")
+
+
+def test_a_holder_is_found_after_the_file_was_renamed(held):
+    path, process = held
+    asked = place(path)
+    os.rename(path, path + ".moved")
+    assert [holder.pid for holder in find_holders(asked)] == [process.pid]
+
+
+def test_a_file_that_nobody_holds_has_no_holder(held, tmp_path):
+    (tmp_path / "other").write_bytes(b"")
+    assert find_holders(place(str(tmp_path / "other"))) == [] and find_holders({}) == []
+
+
+def test_we_do_not_hold_against_ourselves(tmp_path):
+    path = tmp_path / "ours"
+    path.write_bytes(b"")
+    with open(str(path)):
+        assert find_holders(place(str(path))) == []
+
+
+def test_a_holder_is_gone_with_its_process(held):
+    path, process = held
+    process.kill()
+    process.wait()
+    assert find_holders(place(path)) == []

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from ansible_collections.appstate.backup.plugins.doc_fragments.app import ModuleDocFragment
+from ansible_collections.appstate.backup.plugins.module_utils import module as face
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError, LockedError
+
+
+class Ended(Exception):
+    """How a module ended."""
+
+
+class Ending:
+    """The part of AnsibleModule that ``run`` uses; keeps what it is told."""
+
+    def __init__(self, params=None):
+        self.params = params or {}
+        self.warnings = []
+        self.result = None
+        self.failed = None
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def exit_json(self, **result):
+        self.result, self.failed = result, False
+        raise Ended
+
+    def fail_json(self, **result):
+        self.result, self.failed = result, True
+        raise Ended
+
+
+def ended(work, params=None):
+    ending = Ending(params)
+    with pytest.raises(Ended):
+        face.run(ending, work)
+    return ending
+
+
+def test_a_result_is_the_result():
+    ending = ended(lambda module, params: {"changed": True, "seen": params["x"]}, {"x": 1})
+    assert (ending.failed, ending.result, ending.warnings) == (False, {"changed": True, "seen": 1}, [])
+
+
+def test_warnings_are_said_once():
+    ending = ended(lambda module, params: {"changed": False, "warnings": ["one", "two"]})
+    assert ending.warnings == ["one", "two"] and ending.result == {"changed": False}
+
+
+def test_a_result_can_be_a_failure():
+    ending = ended(lambda module, params: {"failed": True, "msg": "why", "problems": [1]})
+    assert (ending.failed, ending.result) == (True, {"msg": "why", "problems": [1]})
+
+
+def test_an_error_of_the_engine_is_a_failure_with_all_it_knows():
+    def work(module, params):
+        raise LockedError("another run holds the lock", app="notes", path="/run/x", remedy="Wait")
+    ending = ended(work)
+    assert ending.failed and ending.result == {
+        "msg": "app notes: /run/x: another run holds the lock. Wait.", "exit_code": 75,
+        "error": {"class": "LockedError", "message": "another run holds the lock", "app": "notes", "path": "/run/x",
+                  "remedy": "Wait"}}
+
+
+def test_any_other_error_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        face.run(Ending(), lambda module, params: 1 // 0)
+
+
+def test_an_app_or_an_archive():
+    app = {"name": "notes", "root": "/a", "sources": [{"type": "files", "path": "x"}]}
+    assert face.app_or_archive({"app": app, "archive": "/x"}).name == "notes"
+    assert face.app_or_archive({"app": None, "archive": "/x"}) is None
+    with pytest.raises(ConfigurationError, match="app notes: .*destination"):
+        face.app_or_archive({"app": app, "archive": None})
+    with pytest.raises(ConfigurationError, match="neither"):
+        face.app_or_archive({"app": None})
+    assert face.app_of({"app": app}, need_destination=False).destination is None
+    with pytest.raises(ConfigurationError):
+        face.app_of({"app": app})
+
+
+def test_places_of_the_machine():
+    machine = face.machine_of({"state_directory": "/s", "lock_directory": "/l"})
+    assert (machine.state_directory, machine.lock_directory) == ("/s", "/l")
+    assert machine.now().utcoffset().total_seconds() == 0
+    assert face.machine_of({}).state_directory.endswith("appstate-backup")
+
+
+@pytest.mark.parametrize("fragment, specification", [("PLACES", face.PLACES), ("SELECTION", face.SELECTION)])
+def test_the_fragments_tell_of_the_same_options(fragment, specification):
+    options = yaml.safe_load(getattr(ModuleDocFragment, fragment))["options"]
+    assert {name: option["type"] for name, option in options.items()} == {name: spec["type"] for name, spec in specification.items()}
+    assert {name: option.get("default") for name, option in options.items()} == \
+        {name: spec.get("default") for name, spec in specification.items()}
