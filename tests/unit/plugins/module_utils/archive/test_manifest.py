@@ -12,9 +12,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings, strategies
 
-from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import (
-    FORMAT, Manifest, format_time, parse_manifest, parse_time, stamp)
+from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest, parse_manifest
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError, SchemaTooNewError
+from ansible_collections.appstate.backup.plugins.module_utils.system.times import format_time, parse_time, stamp
 
 ARCHIVE = {"name": "notes-20261120T030000Z.tar.zst", "size": 12345, "digest": "ab" * 32}
 VERIFIED = {"level": "content", "at": "2026-11-20T03:00:09Z"}
