@@ -224,6 +224,23 @@ def test_check_mode_on_a_host_that_is_set_up_foretells_nothing(story, ran):
     assert changes(story.fleet.playbook(SCHEDULE, check=True, diff=True).ok()) == []
 
 
+def test_logs_are_rotated_for_those_who_write_them(story, ran):
+    for host, directory, owner in ((story.cron, "/var/log/appstate-backup", "root root 640"),
+                                   (story.other, "/var/log/100% notes", "www-data www-data 640")):
+        host.run(["logrotate", "--force", "/etc/logrotate.d/appstate-backup"])
+        assert b"verified to content" in host.read(directory + "/notes.log.1")
+        assert mode_of(host, directory + "/notes.log") == owner
+
+
+def test_the_other_backend_takes_over(story, ran):
+    run = story.fleet.playbook(SCHEDULE, {"schedule_backend": "cron"}, limit="host2").ok()
+    assert changes(run)
+    assert story.timer.run(["systemctl", "is-active", "cron"]).stdout == "active\n"
+    assert story.timer.run(["ls", "/etc/systemd/system"]).stdout.count("appstate") == 0
+    before = len(story.pings.received(story.ping_path("host2")))
+    wait_for(lambda: len(story.pings.received(story.ping_path("host2"))) > before, 100)
+
+
 def test_a_configuration_with_an_error_is_never_installed_over_a_good_one(story, ran):
     good = story.cron.read(CONFIG + "/notes.json")
     broken = story.variables()["host1"]["appstate_apps"]
