@@ -111,4 +111,3 @@ def replace_text(host, path, old, new):
     with open(host.path(path), "r+", encoding="utf-8") as stream:
         stream.write(text.replace(old, new))
         stream.truncate()
-
