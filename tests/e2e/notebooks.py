@@ -77,8 +77,7 @@ class Pings:
 
     def __init__(self, host):
         self.host = host
-        with open(SOURCE, "rb") as stream:
-            host.write("/usr/local/bin/receiver", stream.read(), mode=0o755)
+        host.write_program("/usr/local/bin/receiver", SOURCE)
         host.write(RECEIVED, "")
         self.process = host.start(["/usr/local/bin/receiver", str(PORT), RECEIVED])
 
