@@ -19,6 +19,7 @@ from places import CHECKOUT, LOGS, VENVS
 
 # A program that a check starts -> the Debian package that brings it.
 PROGRAMS = {
+    "bsdtar": "libarchive-tools",
     "fossil": "fossil",
     "git": "git",
     "ip": "iproute2",
@@ -27,6 +28,7 @@ PROGRAMS = {
     "sqlite3": "sqlite3",
     "ssh": "openssh-client",
     "sshd": "openssh-server",
+    "strace": "strace",
     "tar": "tar",
     "unshare": "util-linux",
     "zstd": "zstd",
