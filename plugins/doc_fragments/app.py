@@ -52,7 +52,7 @@ options:
   lock_directory:
     description:
       - Where the locks are kept that let one run at a time work on an app.
-      - Defaults to V(/run/appstate-backup) for root, and to a folder below E(XDG_RUNTIME_DIR) for everyone else.
+      - Defaults to V(/run/appstate-backup) for root, and to V(locks) in O(state_directory) for everyone else.
     type: path
 """
 

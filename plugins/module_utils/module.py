@@ -40,8 +40,8 @@ def _hide_secrets(module):
     monitoring = app.get("monitoring") if isinstance(app, dict) else None
     ping = monitoring.get("ping") if isinstance(monitoring, dict) else None
     url = ping.get("url") if isinstance(ping, dict) else ping
-    if isinstance(url, str):
-        module.no_log_values.add(url)
+    # It may stand in a list, or right in its place, by mistake: what is refused is shown too.
+    module.no_log_values.update(text for text in (url if isinstance(url, list) else [url]) if isinstance(text, str))
 
 
 def machine_of(params):

@@ -46,7 +46,5 @@ def _state_directory():
 
 
 def _lock_directory():
-    if os.geteuid() == 0:
-        return "/run/appstate-backup"
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    return os.path.join(base, "appstate-backup") if base else os.path.join(_state_directory(), "locks")
+    # Not XDG_RUNTIME_DIR: a login has it and cron has not, and both have to take the same lock.
+    return "/run/appstate-backup" if os.geteuid() == 0 else os.path.join(_state_directory(), "locks")

@@ -155,7 +155,9 @@ class Host:
 
     def described(self, **words):
         """The application as an inventory describes it; a word of None takes a key out."""
-        told = {"name": "notes", "root": self.root, "destination": self.destination, "sources": self.sources()}
+        # The place of this host may be in memory, see FAST.
+        told = {"name": "notes", "root": self.root, "destination": self.destination, "sources": self.sources(),
+                "allow_network_destination": True}
         told.update(words)
         return {key: value for key, value in told.items() if value is not None}
 

@@ -76,7 +76,7 @@ def run(request, host):
     name = request.path.stem[len("test_"):]
     module = importlib.import_module(NAMES + name)
     documented = yaml.safe_load(module.DOCUMENTATION)
-    takes_places = any(fragment.endswith(".places") for fragment in documented["extends_documentation_fragment"])
+    takes_places = any(fragment.endswith(".places") for fragment in documented.get("extends_documentation_fragment", []))
     return Run(name, {"state_directory": host.state, "lock_directory": host.locks} if takes_places else {})
 
 

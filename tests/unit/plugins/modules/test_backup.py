@@ -13,7 +13,7 @@ def test_check_run_check_again_and_run_again(host, run, tree, returned):
     host.fill("delete")
     before = tree(host.path)
     predicted = run.ok(app=host.described(), check=True)
-    assert predicted == {"changed": True, "backup": None, "complete": True}
+    assert predicted == {"changed": True, "backup": None, "complete": True, "pruned": []}
     assert tree(host.path) == before
     made = run.ok(app=host.described())
     assert made["changed"] and made["complete"] and set(returned) <= set(made)
@@ -47,7 +47,7 @@ def test_warnings_are_warnings_of_the_task(host, run):
 
 @pytest.mark.parametrize("words, said, code", [
     ({"root": "relative"}, "app notes: 'root' is not an absolute path: 'relative'. Begin it with a slash.", 78),
-    ({"sorces": []}, "app notes: the app has an unknown key 'sorces'. Did you mean 'sources'?.", 78),
+    ({"sorces": []}, "app notes: the app has an unknown key 'sorces'. Did you mean 'sources'?", 78),
     ({"sources": [{"type": "sqlite", "path": "../x.db"}]}, "leaves the root", 78),
     ({"sources": [{"type": "sqlite", "path": "data/none.db"}]}, "data/none.db: the database is missing. Correct the path", 1),
     ({"sources": [{"type": "sqlite", "path": "uploads"}]}, "uploads: is not a regular file", 1),
@@ -59,7 +59,7 @@ def test_bad_input_names_app_path_and_remedy(host, run, tree, words, said, code,
     failed = run.failed(app=host.described(**words), check=check)
     assert said in failed["msg"] and failed["msg"].startswith("app notes: ")
     assert failed["exit_code"] == code and failed["error"]["app"] == "notes"
-    assert {path: told for path, told in tree(host.path).items() if not path.startswith((b"locks", b"backups/notes"))} == before
+    assert {path: told for path, told in tree(host.path).items() if not path.startswith((b"locks", b"state", b"backups/notes"))} == before
     assert host.left() == []
 
 

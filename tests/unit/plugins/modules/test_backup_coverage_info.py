@@ -2,33 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module backup_coverage_info, by its own main()."""
+"""The module backup_coverage_info, on a real tree."""
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
-
-from ansible_collections.appstate.backup.plugins.modules import backup_coverage_info
-
-
-@pytest.fixture
-def run(host, capsys):
-    """A function that runs the module on the host's directory, and gives its result."""
-    def run_with(**arguments):
-        with patch_module_args(dict({"paths": [host.path]}, **arguments)), pytest.raises(SystemExit):
-            backup_coverage_info.main()
-        return json.loads(capsys.readouterr().out)
-    return run_with
 
 
 def test_databases_are_told_with_the_app_that_covers_them(host, run):
     host.fill()
     host.database("data/other")
-    result = run(apps=[host.described()])
+    result = run.ok(paths=[host.path], apps=[host.described()])
     assert result["changed"] is False and result["complete"] is True and result["unreadable"] == 0
     assert [(os.path.relpath(each["path"], host.root), each["app"]) for each in result["databases"]] == [
         ("data/notes.db", "notes"), ("data/other", None)]
@@ -37,21 +23,22 @@ def test_databases_are_told_with_the_app_that_covers_them(host, run):
 
 def test_an_app_without_a_destination_covers_too(host, run):
     host.fill()
-    assert run(apps=[host.described(destination=None)])["uncovered"] == []
+    assert run.ok(paths=[host.path], apps=[host.described(destination=None)])["uncovered"] == []
 
 
 def test_places_can_be_left_out(host, run):
     host.fill()
-    assert run(skip=[host.at("data")])["databases"] == []
+    assert run.ok(paths=[host.path], skip=[host.at("data")])["databases"] == []
 
 
 @pytest.mark.parametrize("limits", [{"limit": 1}, {"timeout": 0}])
 def test_limits_are_told_of(host, run, limits):
     host.fill()
-    assert run(**limits)["complete"] is False
+    result = run.ok(paths=[host.path], **limits)
+    assert result["complete"] is False and "there may be more databases" in str(result["warnings"])
 
 
 def test_a_path_that_is_missing_or_an_app_that_is_none_is_refused(host, run):
-    assert "cannot be walked" in run(paths=[host.place("missing")])["msg"]
-    result = run(apps=[{"name": "notes"}])
-    assert result["failed"] and result["exit_code"] == 78 and result["msg"].startswith("app notes: ")
+    assert "cannot be walked" in run.failed(paths=[host.place("missing")])["msg"]
+    result = run.failed(paths=[host.path], apps=[{"name": "notes"}])
+    assert result["exit_code"] == 78 and result["msg"].startswith("app notes: ")

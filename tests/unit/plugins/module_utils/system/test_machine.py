@@ -30,7 +30,8 @@ def places(**variables):
 def test_a_user_has_the_folders_of_xdg():
     assert places(HOME="/home/alice") == ["/home/alice/.local/state/appstate-backup",
                                           "/home/alice/.local/state/appstate-backup/locks"]
-    assert places(XDG_STATE_HOME="/s", XDG_RUNTIME_DIR="/r") == ["/s/appstate-backup", "/r/appstate-backup"]
+    # A login has XDG_RUNTIME_DIR and cron has not: both have to take the same lock.
+    assert places(XDG_STATE_HOME="/s", XDG_RUNTIME_DIR="/r") == ["/s/appstate-backup", "/s/appstate-backup/locks"]
     assert places(HOME="/h", XDG_STATE_HOME="") == ["/h/.local/state/appstate-backup",
                                                     "/h/.local/state/appstate-backup/locks"]
 
