@@ -101,7 +101,7 @@ class Fleet:
         self.hosts = []
         if self.folder is not None:
             if self._systemd:
-                systemd.remove_group(os.path.basename(self.folder))
+                systemd.remove_groups()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
 

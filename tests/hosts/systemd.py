@@ -23,6 +23,15 @@ UNITS = "/etc/systemd/system"
 DROPPED = "--bounding-set=-sys_module,-sys_time,-sys_boot"
 # Only in a namespace of control groups is the own one the root of what is mounted.
 MOUNT_AND_BECOME = 'umount "$0" && mount -t cgroup2 cgroup2 "$0" && exec setpriv "$@"'
+# What is still busy is left to the next fleet.
+MOUNT_AND_REMOVE = """\
+mount -t cgroup2 cgroup2 "$0"
+for group in "$0"/fleet-*; do
+    if grep -q '^populated 0' "$group/cgroup.events" 2>/dev/null; then
+        find "$group" -depth -type d -exec rmdir {} + || true
+    fi
+done
+"""
 
 
 def prepare(services, group):
@@ -50,7 +59,9 @@ def become():
                            "--unit=" + TARGET], {"container": "podman", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
 
-def remove_group(group):
-    """Remove the control groups of a fleet that has ended, from a mount of our own that nobody else sees."""
-    checked(["unshare", "--mount", "sh", "-c",
-             'mount -t cgroup2 cgroup2 "$0" && find "$0/$1" -depth -type d -exec rmdir {} +', "/mnt", group])
+def remove_groups():
+    """Remove the control groups of fleets that have ended, also of those whose test was killed.
+
+    They are reached by a mount of our own that nobody else sees.
+    """
+    checked(["unshare", "--mount", "sh", "-c", MOUNT_AND_REMOVE, "/mnt"])
