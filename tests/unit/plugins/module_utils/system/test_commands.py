@@ -91,6 +91,7 @@ def test_an_interruption_kills_it_too(tmp_path):
     def interrupt():
         while not (pids.exists() and pids.read_text().endswith("\n")):
             time.sleep(0.02)
+        time.sleep(0.5)  # By then the command has not only begun, but is also waited for.
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
