@@ -21,8 +21,9 @@ CONFIG = "/etc/appstate-backup/apps.d"
 MAIL = "/var/mail/root"
 # What takes cron's mail; Debian's cron hands it to whatever is installed under this name.
 SENDMAIL = "#!/bin/sh\nexec cat >> %s\n" % MAIL
-RED = {"full": 1, "corrupt": 1, "hanging": 1, "edited": 78}
-SAID = {"full": "not enough space", "corrupt": "notes.db", "hanging": "did not end within 2 s", "edited": "retension"}
+RED = {"full": 1, "corrupt": 1, "hanging": 1, "missing": 1, "edited": 78}
+SAID = {"full": "not enough space", "corrupt": "notes.db", "hanging": "did not end within 2 s",
+        "missing": "the destination cannot be", "edited": "retension"}
 
 
 @pytest.fixture(scope="module", name="apps")
@@ -39,6 +40,7 @@ def misfortunes():
         pings = Pings(host)
         described = {name: notebook.app(host.address) for name, notebook in apps.items()}
         described["full"].update(destination="/srv/small", allow_network_destination=True)
+        described["missing"]["destination"] = "/srv/mount"
         described["hanging"]["hooks"] = {"before": [["sleep", "3600"]], "timeout": 2}
         described["down"]["monitoring"]["ping"]["url"] = "http://%s:9/down" % host.address
         # A run that was killed left its lock file, with its number in it; nobody has that number now.
@@ -46,11 +48,14 @@ def misfortunes():
         os.chmod(host.path("/run/appstate-backup"), 0o700)
         fleet.write_inventory({"schedule_minute": "*", "schedule_hour": "*", "appstate_apps": list(described.values())})
         fleet.playbook(SCHEDULE).ok()
+        # As when a disk is not mounted any more. Of a run in between, the metrics tell.
+        host.run(["rm", "-rf", "/srv/mount"])
         replace_text(host, CONFIG + "/edited.json", '"retention"', '"retension"')
         for name in apps:
             wait_for(lambda name=name: os.path.exists(host.path(METRICS + "/appstate_backup_%s.prom" % name)), 150,
                      lambda name=name: "no metrics of %s" % name)
-        wait_for(lambda: pings.received("/edited/fail"), 130, lambda: "pings: %r" % pings.received())
+        for name in ("edited", "missing"):
+            wait_for(lambda name=name: pings.received("/%s/fail" % name), 130, lambda: "pings: %r" % pings.received())
         for notebook in apps.values():
             notebook.pings, notebook.fleet = pings, fleet
         yield apps
@@ -63,8 +68,8 @@ def test_a_failure_is_seen_everywhere(apps, name):
     assert status["state"] == "failed" and SAID[name] in status["problem"], status
     metrics = app.metrics()
     assert metrics["last_run_success"] == 0
-    # The one that was edited may have had a good run before.
-    assert name == "edited" or "last_success_timestamp_seconds" not in metrics
+    # These may have had a good run before.
+    assert name in ("edited", "missing") or "last_success_timestamp_seconds" not in metrics
     failures = app.pings.received("/%s/fail" % name)
     assert failures and SAID[name] in failures[-1]["body"], failures
     assert SAID[name] in app.log()
