@@ -16,14 +16,18 @@ def tree(top):
     """From relative path (bytes) to what is there; symbolic links are never followed.
 
     A directory or a file is told with its mode, owner, group and mtime in nanoseconds, a file also with its size and
-    digest, a link with its target.
+    digest, a link with its target. The tree may be live: what goes while it is looked at, such as the journal of a
+    writer, is no part of it.
     """
     top = os.fsencode(top)
     found = {b".": _entry(top)}
     for folder, folders, files in os.walk(top):
         for name in folders + files:
             path = os.path.join(folder, name)
-            found[os.path.relpath(path, top)] = _entry(path)
+            try:
+                found[os.path.relpath(path, top)] = _entry(path)
+            except FileNotFoundError:
+                continue
     return found
 
 
