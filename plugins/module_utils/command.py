@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 from . import configuration
 from .catalog import catalog, holds
@@ -68,7 +69,7 @@ def main(arguments=None):
     except AppStateError as error:
         return _failed(options, error)
     except KeyboardInterrupt:
-        print("appstate-backup: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 1
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter would complain once more when it ends.
@@ -94,8 +95,14 @@ def _app(options):
 def _failed(options, error):
     if options.json:
         print(json.dumps({"error": error.to_dict(), "exit_code": error.exit_code}, sort_keys=True))
-    print("appstate-backup: %s" % error, file=sys.stderr)
+    _complain(error)
     return error.exit_code
+
+
+def _complain(text):
+    """A problem on standard error; in a log, and not on a terminal, with the time in front."""
+    when = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
+    print("%sappstate-backup: %s" % (when, text), file=sys.stderr)
 
 
 def _say(options, told, text):
@@ -117,9 +124,9 @@ def run_apps(options, machine):
                      "pruned": [] if ran.pruned is None else ran.pruned.removed,
                      "error": None if ran.error is None else ran.error.to_dict()})
         for warning in ran.warnings:
-            print("appstate-backup: app %s: warning: %s" % (name, warning), file=sys.stderr)
+            _complain("app %s: warning: %s" % (name, warning))
         if ran.problem is not None:
-            print("appstate-backup: %s" % ran.problem, file=sys.stderr)
+            _complain(ran.problem)
         if ran.backup is not None and not options.json:
             print("%s  %s  verified to content, %.1f s" % (
                 ran.backup.id, readable(ran.backup.manifest.archive["size"]), ran.backup.manifest.content["duration"]))

@@ -37,12 +37,13 @@ def test_the_difference_is_the_newest_backup(host, run):
     assert run.ok(app=host.described(), diff=True)["diff"]["before"] == made["backup"]["id"] + "\n"
 
 
-def test_warnings_are_warnings_of_the_task(host, run):
+def test_warnings_are_warnings_of_the_task(host, run, capfd):
     host.fill()
     os.symlink("/etc/passwd", host.at("uploads/out"))
     made = run.ok(app=host.described())
-    assert len(made["warnings"]) == 1
-    assert "uploads/out is a symbolic link that leads out of the source (to /etc/passwd), and was left out" in str(made["warnings"])
+    # Beside a controller, which a test is, ansible-core 2.19 shows warnings itself.
+    warned = str(made.get("warnings", "")) + capfd.readouterr().err
+    assert warned.count("uploads/out is a symbolic link that leads out of the source (to /etc/passwd), and was left out") == 1
 
 
 @pytest.mark.parametrize("words, said, code", [

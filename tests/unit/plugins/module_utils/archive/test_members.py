@@ -128,6 +128,15 @@ TARGETS = strategies.lists(PARTS, min_size=1, max_size=7).map(b"/".join)
 PLACES = strategies.sampled_from((b"a", b"b", b"a/a", b"a/b", b"a/c", b"a/c/a", b"a/c/b", b"a/c/c", b"a/c/c/a"))
 
 
+def loops(path):
+    """Whether the kernel gives up on a path because its links lead in a circle."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 @settings(max_examples=60)
 @given(strategies.dictionaries(PLACES, TARGETS, min_size=1, max_size=6))
 @example({b"a/b": b"..", b"b": b"a/b/.."})
@@ -148,7 +157,10 @@ def test_links_that_stay_inside_by_their_text_do_so_on_a_real_file_system(links)
                 assert error.errno in (errno.EEXIST, errno.ENOENT)
         for path in made:
             for beyond in ("", "a", "b", "c", "a/b", "c/c"):
-                reached = os.path.realpath(os.path.join(top, os.fsdecode(path), beyond))
+                place = os.path.join(top, os.fsdecode(path), beyond)
+                if loops(place):
+                    continue  # Nothing is reached, and what realpath makes of it means nothing.
+                reached = os.path.realpath(place)
                 assert (reached + "/").startswith(top + "/"), (path, beyond, reached)
     finally:
         shutil.rmtree(outside)
