@@ -238,7 +238,7 @@ def restore_app(options, machine):
     finally:
         progress.end()
     if not options.validate_only and outcome.state == "staged":
-        outcome = _audited(machine, app, "restore", lambda: _swap(restore, app, request.root != app.root))
+        outcome = restore.restore() if request.root != app.root else _swap(machine, restore, app)
     told = outcome.to_dict()
     backup = told["backup"]["id"]
     if options.validate_only:
@@ -250,9 +250,7 @@ def restore_app(options, machine):
     return 0
 
 
-def _swap(restore, app, elsewhere):
-    if elsewhere:
-        return restore.restore()
+def _swap(machine, restore, app):
     try:
         service.stop(app)
         outcome = restore.restore()
@@ -260,12 +258,12 @@ def _swap(restore, app, elsewhere):
         service.probe(app)
         return outcome
     except KeyboardInterrupt:
-        raise _undone(restore, app, RestoreError("the restore was interrupted", app=app.name))
+        raise _undone(machine, restore, app, RestoreError("the restore was interrupted", app=app.name))
     except AppStateError as error:
-        raise _undone(restore, app, error)
+        raise _undone(machine, restore, app, error)
 
 
-def _undone(restore, app, error):
+def _undone(machine, restore, app, error):
     """The old state back, and the app started whatever becomes of that; the error tells how that went."""
     failed = []
     for step in (lambda: service.stop(app), restore.roll_back, lambda: service.start(app)):
@@ -274,25 +272,14 @@ def _undone(restore, app, error):
         except AppStateError as another:
             failed.append(str(another))
     error.message += "; then this failed too: %s" % " ".join(failed) if failed else "; the old state is back"
+    audit.record(machine.state_directory, machine.now(), app.name, "restore", str(error))
     return error
-
-
-def _audited(machine, app, action, step):
-    try:
-        outcome = step()
-    except AppStateError as error:
-        audit.record(machine.state_directory, machine.now(), app.name, action, str(error))
-        raise
-    told = outcome.to_dict()
-    audit.record(machine.state_directory, machine.now(), app.name, action, "ok" if outcome.changed else "nothing to do",
-                 backup=(told["backup"] or {}).get("id"), root=told["root"])
-    return outcome
 
 
 def commit_app(options, machine):
     """``commit``: deletes what the last restore set aside."""
     app = _app(options)
-    outcome = _audited(machine, app, "commit", _ended(options, machine, app).commit)
+    outcome = _ended(options, machine, app).commit()
     _say(options, outcome.to_dict(), "committed" if outcome.changed else "no restore is pending")
     return 0
 
@@ -305,7 +292,7 @@ def rollback_app(options, machine):
     if live:
         service.stop(app)
     try:
-        outcome = _audited(machine, app, "rollback", ended.roll_back)
+        outcome = ended.roll_back()
     finally:
         if live:
             service.start(app)

@@ -15,6 +15,7 @@ import time
 from contextlib import nullcontext
 
 from ..app import check_root
+from ..monitor import audit
 from ..sources.sqlite import sidecars_of
 from ..system import files
 from ..system.accounts import Ownership
@@ -80,15 +81,36 @@ class Restore:
 
     def restore(self):
         """Swaps; what is staged for the same backup already is used."""
-        return self._locked(self._restore)
+        return self._recorded("restore", self._restore)
 
     def commit(self):
         """Deletes what was set aside."""
-        return self._locked(self._commit)
+        return self._recorded("commit", self._commit)
 
     def roll_back(self):
         """Puts back what was set aside, and discards what is staged."""
-        return self._locked(self._roll_back)
+        return self._recorded("rollback", self._roll_back)
+
+    def _recorded(self, action, step):
+        """The step, with a line in the audit log where it changed something, or could not."""
+        try:
+            outcome = self._locked(step)
+        except AppStateError as error:
+            self._record(action, str(error))
+            raise
+        if outcome.changed:
+            problem = self._record(action, "ok", backup=outcome.content.get("backup"), root=self._request.root)
+            if problem is not None:
+                outcome.content = dict(outcome.content, warnings=outcome.content.get("warnings", []) + [problem])
+        return outcome
+
+    def _record(self, action, result, **details):
+        """Returns None, or why the line could not be written: what was done is not undone for that."""
+        try:
+            audit.record(self._machine.state_directory, self._machine.now(), self._app.name, action, result, **details)
+            return None
+        except (AppStateError, OSError) as error:
+            return "the %s could not be recorded in the audit log: %s" % (action, error)
 
     def _locked(self, step, dry_run=False):
         try:

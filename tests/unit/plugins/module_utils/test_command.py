@@ -154,7 +154,7 @@ def test_from_a_backup_to_its_restore(command, tree):
     command("restore", "notes")
     assert command("commit", "notes") == "committed\n"
     assert command("check") == "well: notes\n"
-    assert [line["action"] for line in command.audit()] == ["backup", "restore", "rollback", "rollback", "restore", "commit"]
+    assert [line["action"] for line in command.audit()] == ["backup", "restore", "rollback", "restore", "commit"]
 
 
 def test_the_same_as_json(inside):
