@@ -94,7 +94,7 @@ def _app(options):
 
 def _failed(options, error):
     if options.json:
-        print(json.dumps({"error": error.to_dict(), "exit_code": error.exit_code}, sort_keys=True))
+        _print(json.dumps({"error": error.to_dict(), "exit_code": error.exit_code}, sort_keys=True))
     _complain(error)
     return error.exit_code
 
@@ -102,15 +102,20 @@ def _failed(options, error):
 def _complain(text):
     """A problem on standard error; in a log, and not on a terminal, with the time in front."""
     when = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
-    print("%sappstate-backup: %s" % (when, text), file=sys.stderr)
+    sys.stderr.write("%sappstate-backup: %s\n" % (when, text))
+
+
+def _print(text):
+    """A line for whoever called."""
+    sys.stdout.write(text + "\n")
 
 
 def _say(options, told, text):
     """The result as JSON, or as lines for a person."""
     if options.json:
-        print(json.dumps(told, sort_keys=True))
+        _print(json.dumps(told, sort_keys=True))
     elif text:
-        print(text)
+        _print(text)
 
 
 def run_apps(options, machine):
@@ -128,7 +133,7 @@ def run_apps(options, machine):
         if ran.problem is not None:
             _complain(ran.problem)
         if ran.backup is not None and not options.json:
-            print("%s  %s  verified to content, %.1f s" % (
+            _print("%s  %s  verified to content, %.1f s" % (
                 ran.backup.id, readable(ran.backup.manifest.archive["size"]), ran.backup.manifest.content["duration"]))
         if isinstance(ran.error, Interrupted):
             break
@@ -219,7 +224,7 @@ def prune_apps(options, machine):
                      "decisions": [decision.to_dict() for decision in pruned.decisions]})
         if not options.json:
             for decision in pruned.decisions:
-                print("%s  %s" % (decision.backup.id, "keep: %s" % ", ".join(decision.reasons) if decision.kept
+                _print("%s  %s" % (decision.backup.id, "keep: %s" % ", ".join(decision.reasons) if decision.kept
                                   else "would remove" if options.dry_run else "removed"))
     _say(options, told, None)
     return 0

@@ -50,7 +50,7 @@ def send(ping, event, text="", seconds=0.0):
 def _attempt(ping, event, text, seconds):
     try:
         request = _request(ping, event, text.encode("utf-8", "replace")[-TAIL:], seconds)
-        with urllib.request.urlopen(request, timeout=ping.timeout) as answer:
+        with urllib.request.build_opener().open(request, timeout=ping.timeout) as answer:
             answer.read(1000)
         return None
     except urllib.error.HTTPError as error:

@@ -14,7 +14,7 @@ import time
 
 from ..catalog import catalog
 from ..monitor import audit, metrics, ping
-from ..monitor.status import FAILED, OK, Status
+from ..monitor.status import FAILED, OK
 from ..system.errors import AppStateError
 from ..system.times import format_time, parse_time
 

@@ -162,9 +162,8 @@ def refuse_destination(app):
                             path=app.destination, remedy="Create that directory, or mount what belongs there")
     trouble = is_volatile_or_remote(kind)
     if trouble and not app.settings.allow_network_destination:
-        raise SpaceError("the destination is %s (%s)" % ("in memory" if trouble == "memory" else
-                                                        "on a network file system", kind),
-                         app=app.name, path=app.destination,
+        place = "in memory" if trouble == "memory" else "on a network file system"
+        raise SpaceError("the destination is %s (%s)" % (place, kind), app=app.name, path=app.destination,
                          remedy="Choose a local disk, or set allow_network_destination: true")
 
 

@@ -61,21 +61,22 @@ def probe(app):
         return
     status = health.get("status") or 200
     wanted = [int(each) for each in (status if isinstance(status, (list, tuple)) else [status])]
-    context = None if health.get("validate_certs", True) else ssl._create_unverified_context()
+    context = ssl.create_default_context() if health.get("validate_certs", True) else ssl._create_unverified_context()
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     problem = None
     retries = 12 if health.get("retries") is None else int(health["retries"])
     for attempt in range(retries + 1):
         if attempt:
             time.sleep(float(health.get("delay") or 5))
-        answered, problem = _ask(health["url"], float(health.get("timeout") or 5), context)
+        answered, problem = _ask(health["url"], float(health.get("timeout") or 5), opener)
         if answered in wanted:
             return
     raise RestoreError("the app is not well: %s" % problem, app=app.name)
 
 
-def _ask(url, timeout, context):
+def _ask(url, timeout, opener):
     try:
-        with urllib.request.urlopen(url, timeout=timeout, context=context) as answer:
+        with opener.open(url, timeout=timeout) as answer:
             return answer.status, "HTTP status %d" % answer.status
     except urllib.error.HTTPError as error:
         return error.code, "HTTP status %d" % error.code

@@ -204,7 +204,7 @@ BACKUPS = some.lists(
                 some.sampled_from([None, None, None, "the archive is missing"])),
     max_size=25, unique_by=lambda each: each.id).map(newest_first)
 NUMBERS = some.dictionaries(some.sampled_from(COUNTS), some.integers(0, 8))
-RULES = some.builds(lambda counts, within, zone: Retention(counts, within, zone), NUMBERS,
+RULES = some.builds(Retention, NUMBERS,
                     some.none() | some.builds(Duration, days=some.integers(0, 40), hours=some.integers(1, 40)),
                     some.sampled_from(["UTC", BERLIN, "America/New_York", "Asia/Kolkata"]))
 

@@ -34,7 +34,7 @@ def test_what_was_done_to_live_state_is_audited(host):
     host.restore().roll_back()
     assert audited(host) == [("restore", "ok"), ("rollback", "ok")]
     with pytest.raises(SourceError):
-        host.restore(which="notes-20200101T000000Z").restore()
+        host.restore({"which": "notes-20200101T000000Z"}).restore()
     assert "has no backup" in audited(host)[-1][1]
 
 
