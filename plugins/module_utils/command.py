@@ -224,10 +224,15 @@ def prune_apps(options, machine):
                      "decisions": [decision.to_dict() for decision in pruned.decisions]})
         if not options.json:
             for decision in pruned.decisions:
-                _print("%s  %s" % (decision.backup.id, "keep: %s" % ", ".join(decision.reasons) if decision.kept
-                                  else "would remove" if options.dry_run else "removed"))
+                _print("%s  %s" % (decision.backup.id, _verdict(decision, options.dry_run)))
     _say(options, told, None)
     return 0
+
+
+def _verdict(decision, dry_run):
+    if decision.kept:
+        return "keep: %s" % ", ".join(decision.reasons)
+    return "would remove" if dry_run else "removed"
 
 
 def restore_app(options, machine):
