@@ -158,7 +158,7 @@ def refuse_destination(app):
     try:
         kind = file_system_of(app.destination)
     except OSError as error:
-        raise AppStateError("the destination cannot be looked at: %s" % error.strerror, app=app.name,
+        raise AppStateError("the destination cannot be opened: %s" % error.strerror, app=app.name,
                             path=app.destination, remedy="Create that directory, or mount what belongs there")
     trouble = is_volatile_or_remote(kind)
     if trouble and not app.settings.allow_network_destination:

@@ -140,7 +140,7 @@ WAYS = {
     "a database is corrupt": (corrupt, {}, "data/notes.db"),
     "a database is missing": (lambda watched: os.unlink(watched.host.at("data/notes.db")), {}, "is missing"),
     "the root is missing": (lambda watched: os.rename(watched.host.root, watched.host.root + ".away"), {}, "root cannot be opened"),
-    "the destination is missing": (remove_destination, {}, "the destination cannot be looked at"),
+    "the destination is missing": (remove_destination, {}, "the destination cannot be opened"),
     "the destination is a file": (file_for_destination, {}, "Not a directory"),
     "the app's own directory is a file": (file_for_own_directory, {}, "Not a directory"),
     "the destination is in memory": (None, {"allow_network_destination": None, "destination": "/dev/shm"}, "in memory (tmpfs)"),
