@@ -207,7 +207,7 @@ def test_no_room_for_a_restore_leaves_nothing_of_it(fleet, ledger):
 
 def test_no_room_for_a_backup_leaves_nothing_of_it(fleet, ledger):
     ledger.host.run(["sh", "-c", "mkdir /srv/full && mount -t tmpfs -o size=2m,mode=0755 tmpfs /srv/full"])
-    app = dict(ledger.app(), destination="/srv/full")
+    app = dict(ledger.app(), destination="/srv/full", allow_network_destination=True)
     run = fleet.playbook(BACKUP, {"appstate_apps": [app]}, limit="host1")
     assert run.returncode != 0
     said = repr(run.results(BACKUP, status="failed"))
