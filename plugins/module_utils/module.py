@@ -25,12 +25,11 @@ def run(module, work):
         result = work(module, module.params)
     except AppStateError as error:
         module.fail_json(msg=str(error), exit_code=error.exit_code, error=error.to_dict())
+    # Said by Ansible's own list of warnings, and nowhere else in the result.
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if result.pop("failed", False):
         module.fail_json(**result)
-    for warning in result.get("warnings", []):
-        module.warn(warning)
-    # Said once, by Ansible's own list of warnings.
-    result.pop("warnings", None)
     module.exit_json(**result)
 
 
