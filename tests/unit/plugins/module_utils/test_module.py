@@ -21,6 +21,7 @@ class Ending:
 
     def __init__(self, params=None):
         self.params = params or {}
+        self.no_log_values = set()
         self.warnings = []
         self.result = None
         self.failed = None
@@ -52,6 +53,16 @@ def test_a_result_is_the_result():
 def test_warnings_are_said_once():
     ending = ended(lambda module, params: {"changed": False, "warnings": ["one", "two"]})
     assert ending.warnings == ["one", "two"] and ending.result == {"changed": False}
+
+
+def test_the_url_of_a_ping_is_hidden():
+    ending = ended(lambda module, params: {"changed": False}, {"app": {"monitoring": {"ping": {"url": "https://x/secret"}}}})
+    assert ending.no_log_values == {"https://x/secret"}
+
+
+def test_warnings_of_a_failure_are_said_too():
+    ending = ended(lambda module, params: {"failed": True, "msg": "why", "warnings": ["one"]})
+    assert (ending.failed, ending.warnings, ending.result) == (True, ["one"], {"msg": "why"})
 
 
 def test_a_result_can_be_a_failure():
