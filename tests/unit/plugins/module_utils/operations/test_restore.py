@@ -295,64 +295,6 @@ def test_something_that_the_backup_does_not_have_cannot_be_restored(host, tree, 
     assert tree(host.root) == before and host.left() == []
 
 
-def nested(host):
-    """An app whose files hold its database."""
-    host.fill()
-    host.write("data/sub/inner.txt")
-    host.database("data/sub/more.db", 7, "delete")
-    return [{"type": "files", "path": "data"}, {"type": "sqlite", "path": "data/notes.db"},
-            {"type": "sqlite", "path": "data/sub/more.db"}]
-
-
-def test_a_database_inside_a_files_source(host, tree):
-    host.directory("data")
-    sources = nested(host)
-    os.utime(host.at("data/sub"), ns=(1600000000000000001, 1600000000000000001))
-    taken = host.backup(sources=sources)
-    assert taken.warnings == []
-    host.damage()
-    host.crash()
-    before = tree(host.root)
-    told = host.restore(sources=sources).restore().to_dict()
-    assert told["restored"] == [host.at("data")]
-    assert (host.notes(), host.notes("data/sub/more.db")) == (20, 7)
-    assert os.path.exists(host.at("data/settings.json"))
-    assert not os.path.exists(host.at("data/notes.db-wal"))
-    host.restore(sources=sources).roll_back()
-    assert tree(host.root) == before
-
-
-def test_the_time_of_a_directory_that_holds_a_database(host):
-    sources = nested(host)
-    os.utime(host.at("data/sub"), ns=(1600000000000000001, 1600000000000000001))
-    host.backup(sources=sources)
-    host.restore(sources=sources).restore()
-    assert os.stat(host.at("data/sub")).st_mtime_ns == 1600000000000000001
-
-
-def test_only_a_directory_that_holds_files_and_a_database(host):
-    sources = nested(host)
-    host.backup(sources=sources)
-    host.add_notes(2, "data/sub/more.db")
-    host.write("data/sub/inner.txt", b"other")
-    host.restore({"only": ["data/sub"]}, sources=sources).restore()
-    assert host.notes("data/sub/more.db") == 7
-    with open(host.at("data/sub/inner.txt"), "rb") as file:
-        assert file.read() == b"content"
-
-
-def test_the_database_of_an_excluded_directory_can_be_reached_after_a_restore(host):
-    sources = nested(host)
-    sources[0]["exclude"] = ["sub"]
-    host.backup(sources=sources)
-    found = os.stat(host.at("data/sub"))
-    host.restore(sources=sources).restore()
-    assert host.notes("data/sub/more.db") == 7
-    made = os.stat(host.at("data/sub"))
-    assert (made.st_uid, made.st_gid) == (found.st_uid, found.st_gid)
-    assert made.st_mode & 0o500 == 0o500
-
-
 def test_owner_group_and_modes_of_the_app_win(host):
     host.fill()
     host.backup()
@@ -390,63 +332,6 @@ def test_two_runs_at_once(host):
         for step in (host.backup, host.restore().restore, host.restore().roll_back, host.restore().commit):
             with pytest.raises(LockedError, match="app notes: .*process %d" % os.getpid()):
                 step()
-
-
-def test_a_pending_restore_of_another_backup_is_not_covered_up(host, tree):
-    host.fill()
-    first = host.backup().backup
-    host.add_notes(1)
-    host.backup()
-    host.restore({"which": first.id}).restore()
-    before = tree(host.root)
-    with pytest.raises(RestoreError, match="neither committed nor rolled back.*before-restore"):
-        host.restore().restore()
-    assert tree(host.root) == before
-
-
-def test_force_restores_over_a_pending_one_and_deletes_nothing(host):
-    host.fill()
-    first = host.backup().backup
-    host.add_notes(1)
-    host.backup()
-    host.add_notes(1)
-    host.restore({"which": first.id}).restore()
-    host.restore({"force": True}).restore()
-    assert host.notes() == 21
-    asides = sorted(name for name in os.listdir(host.at("data")) if name.startswith("notes.db.before"))
-    assert [host.notes("data/" + name) for name in asides] == [22, 20]
-
-
-def test_a_forced_restore_that_fails_keeps_the_earlier_one(host, tree):
-    host.fill()
-    host.backup()
-    host.damage()
-    before = tree(host.root)
-    host.restore().restore()
-    restored = tree(host.root)
-    broken = host.place("broken.tgz")
-    with open(broken, "wb") as file:
-        file.write(b"\x1f\x8b\x08" + b"\0" * 50)
-    with pytest.raises(ArchiveError):
-        host.restore({"force": True, "archive": broken}).restore()
-    assert tree(host.root) == restored
-    assert host.restore().roll_back().changed
-    assert tree(host.root) == before
-
-
-def test_a_rollback_of_a_forced_restore_leads_back_to_the_earlier_one(host, tree):
-    host.fill()
-    first = host.backup().backup
-    host.add_notes(1)
-    host.backup()
-    before = tree(host.root)
-    host.restore({"which": first.id}).restore()
-    between = tree(host.root)
-    host.restore({"force": True}).restore()
-    host.restore().roll_back()
-    assert tree(host.root) == between
-    host.restore().roll_back()
-    assert tree(host.root) == before
 
 
 def mount(*arguments):
