@@ -195,6 +195,16 @@ class Host:
         shutil.rmtree(self.path)
 
 
+@pytest.fixture(autouse=True)
+def _signals_of_a_terminal():
+    """What a shell runs in the background inherits an ignored SIGINT, and under nohup an ignored SIGHUP."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def host():
     """An empty ``Host``; pytest's own directories cannot be passed by other users."""
