@@ -16,11 +16,12 @@ import re
 from .crontab import FIELDS, is_field
 from .description import Reader, is_whole
 from .settings import read_settings
+from .source import SourceReader, read_sources
 from .system.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 COMPRESSIONS = ("auto", "zstd", "gzip")
-SNAPSHOT_METHODS = ("auto", "backup", "clone", "vacuum")
+MODES = ("live", "cold")
 
 
 class App:
@@ -30,18 +31,22 @@ class App:
         name: of letters, digits, ``-`` and ``_``; names its folder at the destination, its lock and its journal.
         root: absolute directory that all paths of sources are relative to.
         destination: absolute directory that backups land in, one folder an app; None where only a restore is asked for.
-        sources: SqliteSource and FilesSource, in the operator's order.
+        sources: see ``source``; in the operator's order.
         owner, group: names or numeric ids that a restore gives all files to; None leaves what the backup recorded.
         file_mode, directory_mode: modes likewise, or None.
         compression: ``auto`` (zstd where the host has it, else gzip), ``zstd`` or ``gzip``.
         snapshot_deadline: seconds that a snapshot may wait and take.
         service, health: what a restore stops, starts and probes.
+        mode: ``live``, or ``cold`` for a backup while the service is stopped.
+        version: how the version of its data is read, a Version; or None.
+        version_max: the newest version of data that the installed application understands: a number, or the command
+            that prints it as a list; None where nobody says.
         settings: what a run does beside the backup itself; see ``settings.Settings``.
     """
 
     def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
-                 compression="auto", snapshot_deadline=300.0, service=None, health=None,
-                 settings=None):
+                 compression="auto", snapshot_deadline=300.0, service=None, health=None, settings=None, mode="live",
+                 version=None, version_max=None):
         self.name = name
         self.root = root
         self.destination = destination
@@ -55,6 +60,9 @@ class App:
         self.service = service
         self.health = health
         self.settings = settings
+        self.mode = mode
+        self.version = version
+        self.version_max = version_max
 
     @property
     def directory(self):
@@ -73,52 +81,28 @@ class App:
         return os.path.join(self.root, source.path)
 
 
-class Assertion:
-    """One SQL query with one value as its answer, and what that value has to be."""
+class Version:
+    """How the version of an application, and of its data, is read.
 
-    def __init__(self, sql, minimum=None, maximum=None, equals=None):
+    Attributes:
+        sql: query with the version of the schema, a whole number, as its one value; or None.
+        source: path of the source that it is asked of.
+        application: command whose first line of output is the application's version; or None.
+        container: container whose image's digest is the application's version; or None.
+    """
+
+    def __init__(self, sql=None, source=None, application=None, container=None):
         self.sql = sql
-        self.minimum = minimum
-        self.maximum = maximum
-        self.equals = equals
-
-    def to_dict(self):
-        """The assertion as the operator wrote it."""
-        told = {"sql": self.sql, "min": self.minimum, "max": self.maximum, "equals": self.equals}
-        return {key: value for key, value in told.items() if value is not None}
-
-
-class SqliteSource:
-    """A SQLite database below the root."""
-
-    type = "sqlite"
-
-    def __init__(self, path, required=True, assertions=(), method="auto", foreign_keys=False):
-        self.path = path
-        self.required = required
-        self.assertions = tuple(assertions)
-        self.method = method
-        self.foreign_keys = foreign_keys
-
-
-class FilesSource:
-    """A file, or a directory with all that is in it, below the root."""
-
-    type = "files"
-
-    def __init__(self, path, required=True, exclude=()):
-        self.path = path
-        self.required = required
-        self.exclude = tuple(exclude)
+        self.source = source
+        self.application = application
+        self.container = container
 
 
 APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
             "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
-            "allow_network_destination", "schedule")
-SOURCE_KEYS = {"sqlite": ("type", "path", "required", "assertions", "method", "foreign_keys"),
-               "files": ("type", "path", "required", "exclude")}
-ASSERTION_KEYS = ("sql", "min", "max", "equals")
+            "allow_network_destination", "schedule", "mode", "version", "version_max")
 SERVICE_KEYS = ("name", "stop", "start")
+VERSION_KEYS = ("sql", "source", "application", "container")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
 
 
@@ -138,15 +122,18 @@ def parse_app(told, need_destination=True):
     root = reader.absolute(told, "root")
     destination = reader.absolute(told, "destination") if need_destination or told.get("destination") else None
     reader.optional(told, "schedule", reader.schedule)
+    sources = tuple(read_sources(reader, told.get("sources")))
     app = App(
-        name, root, destination, tuple(reader.sources(told.get("sources"))),
+        name, root, destination, sources,
         owner=reader.optional(told, "owner", reader.account), group=reader.optional(told, "group", reader.account),
         file_mode=reader.optional(told, "file_mode", reader.mode),
         directory_mode=reader.optional(told, "directory_mode", reader.mode),
         compression=reader.choice(told, "compression", COMPRESSIONS),
         snapshot_deadline=reader.seconds(told, "snapshot_deadline", 300.0),
         service=reader.optional(told, "service", reader.service),
-        health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told))
+        health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told),
+        mode=reader.choice(told, "mode", MODES), version=reader.version(told, sources),
+        version_max=reader.optional(told, "version_max", reader.version_max))
     reader.destination_outside(app)
     return app
 
@@ -160,47 +147,8 @@ def check_root(path, key, app_name):
     return Reader(app_name).absolute({key: path}, key)
 
 
-class _AppReader(Reader):
+class _AppReader(SourceReader):
     """Reads what only an app has."""
-
-    def sources(self, told):
-        if not isinstance(told, (list, tuple)) or not told:
-            self.fail("needs 'sources', a list with at least one", "Name each database and each directory of its state")
-        seen = set()
-        for number, item in enumerate(told, 1):
-            source = self.source(item, "source %d" % number)
-            if source.path in seen:
-                self.fail("two sources have the path %r" % source.path)
-            seen.add(source.path)
-            yield source
-
-    def source(self, told, what):
-        if not isinstance(told, dict) or not isinstance(told.get("type"), str) or told["type"] not in SOURCE_KEYS:
-            self.fail("%s needs a 'type': %s" % (what, " or ".join(sorted(SOURCE_KEYS))))
-        kind = told["type"]
-        if isinstance(told.get("path"), str):
-            what = "%s (%s)" % (what, told["path"])
-        self.known(told, SOURCE_KEYS[kind], what)
-        path = self.relative(told, what)
-        required = self.flag(told, "required", True, what)
-        if kind == "files":
-            return FilesSource(path, required, self.texts(told.get("exclude") or [], "'exclude' of %s" % what))
-        assertions = told.get("assertions") or []
-        if not isinstance(assertions, (list, tuple)):
-            self.fail("'assertions' of %s is a list, not %r" % (what, assertions))
-        return SqliteSource(path, required, [self.assertion(item, what) for item in assertions],
-                            self.choice(told, "method", SNAPSHOT_METHODS),
-                            self.flag(told, "foreign_keys", False, what))
-
-    def assertion(self, told, what):
-        what = "an assertion of %s" % what
-        self.known(told, ASSERTION_KEYS, what)
-        for key in ("min", "max"):
-            if told.get(key) is not None and (isinstance(told[key], bool) or not isinstance(told[key], (int, float))):
-                self.fail("%r of %s is a number, not %r" % (key, what, told[key]))
-        if told.get("equals") is not None and not isinstance(told["equals"], (str, int, float)):
-            self.fail("'equals' of %s is a number or a text, not %r" % (what, told["equals"]))
-        return Assertion(self.text(told, "sql", what), told.get("min"), told.get("max"), told.get("equals"))
 
     def service(self, told, key):
         told = told[key]
@@ -210,6 +158,38 @@ class _AppReader(Reader):
         if told.get("name") is not None:
             return {"name": self.text(told, "name", "'service'")}
         return {step: self.texts(told.get(step), "%r of 'service'" % step, 1) for step in ("stop", "start")}
+
+    def version(self, told, sources):
+        told = told.get("version")
+        if told is None:
+            return None
+        self.known(told, VERSION_KEYS, "'version'")
+        application = told.get("application")
+        version = Version(self.maybe(told, "sql", "'version'"), self.maybe(told, "source", "'version'"),
+                          None if application is None else self.texts(application, "'application' of 'version'", 1),
+                          self.maybe(told, "container", "'version'"))
+        if version.sql is not None and version.source is None:
+            version.source = self._only_database(sources)
+        if version.source is not None and version.source not in database_paths(sources):
+            self.fail("'source' of 'version' is %r, which is the path of no database" % version.source,
+                      "Databases are: %s" % (", ".join(database_paths(sources)) or "none"))
+        return version
+
+    def _only_database(self, sources):
+        paths = database_paths(sources)
+        if len(paths) != 1:
+            self.fail("'version' needs a 'source', the path of the database that is asked",
+                      "Databases are: %s" % (", ".join(paths) or "none"))
+        return paths[0]
+
+    def version_max(self, told, key):
+        value = told[key]
+        if is_whole(value):
+            return value
+        if not isinstance(value, dict):
+            self.fail("'version_max' is a whole number, or a dictionary with 'argv', not %r" % (value,))
+        self.known(value, ("argv",), "'version_max'")
+        return self.texts(value.get("argv"), "'argv' of 'version_max'", 1)
 
     def schedule(self, told, key):
         """When the role schedule has it run; the engine only looks whether cron would understand it."""
@@ -246,3 +226,13 @@ class _AppReader(Reader):
             if app.directory == place or app.directory.startswith(place + "/"):
                 self.fail("the destination %s lies inside the source %r, so each backup would hold the earlier ones"
                           % (app.destination, source.path), "Choose a destination outside of it")
+
+
+def database_paths(sources):
+    """The paths of those sources, and of what is in them, that can be asked by SQL."""
+    paths = []
+    for source in sources:
+        if source.type in ("sqlite", "postgresql") or getattr(source, "format", None) in ("sqlite", "sql"):
+            paths.append(source.path)
+        paths.extend("%s/%s" % (source.path, database.path) for database in getattr(source, "databases", ()))
+    return paths

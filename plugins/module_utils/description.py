@@ -59,19 +59,44 @@ class Reader:
             self.fail("%r may not be %r" % (key, value), "Name one directory, without '..'")
         return clean
 
-    def relative(self, told, what):
-        value = self.text(told, "path", what)
+    def relative(self, told, what, key="path"):
+        value = self.text(told, key, what)
         if value.startswith("/"):
-            self.fail("the path of %s is absolute: %r" % (what, value), "Paths of sources are relative to the root")
+            self.fail("the %s of %s is absolute: %r" % (key, what, value), "Paths of sources are relative to the root")
         parts = [part for part in value.split("/") if part not in ("", ".")]
         if ".." in parts:
-            self.fail("the path of %s leaves the root: %r" % (what, value), "Set 'root' further up")
+            self.fail("the %s of %s leaves the root: %r" % (key, what, value), "Set 'root' further up")
         if not parts:
-            self.fail("the path of %s is the root itself" % what,
+            self.fail("the %s of %s is the root itself" % (key, what),
                       "Set 'root' to the directory above, and name this one as the path")
         if parts[0] == RESERVED:
-            self.fail("the path of %s begins with %s, which archives keep for themselves" % (what, RESERVED))
+            self.fail("the %s of %s begins with %s, which archives keep for themselves" % (key, what, RESERVED))
         return "/".join(parts)
+
+    def maybe(self, told, key, what):
+        """A text, or None where there is none."""
+        return None if told.get(key) is None else self.text(told, key, what)
+
+    def maybe_absolute(self, told, key, what):
+        """An absolute path, or None where there is none."""
+        value = self.maybe(told, key, what)
+        if value is not None and not value.startswith("/"):
+            self.fail("%r of %s is not an absolute path: %r" % (key, what, value), "Begin it with a slash")
+        return value
+
+    def secret(self, told, key, what):
+        """A text that no message shows, or None where there is none."""
+        value = told.get(key)
+        if value is not None and not (isinstance(value, str) and value):
+            self.fail("%r of %s is not a text" % (key, what))
+        return None if value is None else str(value)
+
+    def items(self, told, key, what):
+        """A list, or an empty one where there is none."""
+        value = told.get(key) or []
+        if not isinstance(value, (list, tuple)):
+            self.fail("%r of %s is a list, not %r" % (key, what, value))
+        return value
 
     def account(self, told, key):
         value = told[key]

@@ -8,7 +8,8 @@ import os
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.app import SOURCE_KEYS, parse_app
+from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
+from ansible_collections.appstate.backup.plugins.module_utils.source import SOURCES
 from ansible_collections.appstate.backup.plugins.module_utils.sources.taking import TAKERS, Room, takers_of
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
@@ -25,7 +26,7 @@ def room(tmp_path):
 
 
 def test_each_type_of_source_has_a_taker_with_the_same_interface():
-    assert set(TAKERS) == set(SOURCE_KEYS)
+    assert set(TAKERS) == set(SOURCES)
     for taker in TAKERS.values():
         for name in ("prepare", "write", "finish", "record", "close"):
             assert callable(getattr(taker, name))
