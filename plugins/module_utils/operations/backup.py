@@ -93,8 +93,7 @@ def _look(app, machine):
     streams.choose(app.compression)
     room = Room(app, _open_root(app))
     try:
-        found = [room.look_up(source) for source in app.sources]
-        return sum(entry.st_size for entry in found if entry is not None)
+        return sum(taker.look() for taker in takers_of(room))
     finally:
         os.close(room.root)
 
@@ -118,21 +117,25 @@ class _Run:
             catalog.reap_partials(directory, self._app.name)
             scratch.reap([self._app.destination, FALLBACK], self._app.name)
             self._created, self._id = _free_id(self._app, self._machine, directory)
-            self._room = Room(self._app, root)
+            self._room = Room(self._app, root, directory, self._id)
+            takers = takers_of(self._room)
+            for taker in takers:
+                stack.callback(taker.close)
             kind = streams.choose(self._app.compression)
             publication = stack.enter_context(catalog.Publication(directory, self._id, streams.ENDINGS[kind]))
-            self._write(kind, publication.descriptor)
+            self._write(takers, kind, publication.descriptor)
             digest = self._verify(publication.descriptor)
             manifest = self._manifest.beside(
                 {"name": publication.archive_name, "size": os.fstat(publication.descriptor).st_size, "digest": digest},
                 {"level": "content", "at": format_time(self._machine.now())})
             manifest.content["duration"] = self._seconds()
+            for taker in takers:
+                taker.publish()
             publication.publish(manifest)
         backup = catalog.Backup(self._id, manifest, os.path.join(self._app.directory, publication.archive_name))
         return Taken(backup, self._room.all_warnings(), not self._room.unreadable)
 
-    def _write(self, kind, descriptor):
-        takers = takers_of(self._room)
+    def _write(self, takers, kind, descriptor):
         stream = None
         try:
             self._on_phase("snapshots", None)
@@ -152,9 +155,6 @@ class _Run:
             if stream is not None:
                 stream.abort()
             raise
-        finally:
-            for taker in takers:
-                taker.close()
 
     def _make_manifest(self, takers, count, size, digest):
         self._manifest = Manifest({

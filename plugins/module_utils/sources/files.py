@@ -20,18 +20,18 @@ from ..sqlite.header import SIDECARS, looks_like_sqlite
 from ..system import files
 from ..system.errors import SourceError, printable
 from ..system.trees import descend
+from .taker import Taker
 
 # What a restore moves aside, until it is committed: no state of the application.
 ASIDE = ".before-restore-"
 ASIDE_NAME = re.compile(rb".*\.before-restore-\d{8}T\d{6}Z\Z", re.DOTALL)
 
 
-class FilesTaker:
-    """Takes one FilesSource into an archive; ``room`` is the backup's ``Room``."""
+class FilesTaker(Taker):
+    """Takes one FilesSource into an archive."""
 
     def __init__(self, room, source):
-        self._room = room
-        self._source = source
+        super().__init__(room, source)
         self._path = files.as_bytes(source.path)
         self._excludes = [_compiled(pattern) for pattern in source.exclude]
         self._others = _paths_of_others(room.app, source)
@@ -39,12 +39,14 @@ class FilesTaker:
         self._counts = {"members": 0, "bytes": 0, "excluded": 0, "unreadable": 0}
         self.present = False
 
+    def look(self):
+        found = self._room.look_up(self._source)
+        return 0 if found is None else found.st_size
+
     def prepare(self):
-        """Looks whether the source is there and is what this type can take."""
         self.present = self._room.look_up(self._source) is not None
 
     def write(self, writer):
-        """Adds the source's members."""
         if not self.present:
             return
         self._writer = writer
@@ -63,14 +65,7 @@ class FilesTaker:
         finally:
             os.close(top)
 
-    def finish(self):
-        """Nothing is left to wait for."""
-
-    def close(self):
-        """Nothing is left open."""
-
     def record(self):
-        """What the manifest says of this source."""
         return dict({"type": "files", "path": self._source.path, "present": self.present}, **self._counts)
 
     def _below(self, top):

@@ -18,18 +18,18 @@ from ..sqlite.snapshot import take_snapshot
 from ..system import files
 from ..system.errors import AppStateError, AssertionFailed, DatabaseError
 from ..system.scratch import Scratch
+from .taker import Taker
 
 COPY = "snapshot.db"
 # Where snapshots go when the database's owner cannot reach the destination.
 FALLBACK = "/var/tmp"
 
 
-class SqliteTaker:
-    """Takes one SqliteSource into an archive; ``room`` is the backup's ``Room``."""
+class SqliteTaker(Taker):
+    """Takes one SqliteSource into an archive."""
 
     def __init__(self, room, source):
-        self._room = room
-        self._source = source
+        super().__init__(room, source)
         self._resources = ExitStack()
         self._directory = None
         self._found = None
@@ -37,6 +37,10 @@ class SqliteTaker:
         self._snapshot = None
         self._record = {"type": "sqlite", "path": source.path, "present": False}
         self.present = False
+
+    def look(self):
+        found = self._room.look_up(self._source)
+        return 0 if found is None else found.st_size
 
     def prepare(self):
         """Takes the snapshot, and has it examined beside all that follows."""
@@ -103,7 +107,6 @@ class SqliteTaker:
             self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
 
     def record(self):
-        """What the manifest says of this source."""
         return self._record
 
     def close(self):

@@ -2,11 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the sources of one backup share, and which class takes which type.
-
-A taker has ``prepare()`` (databases take their snapshots here, before any file is read), ``write(writer)``,
-``finish()`` (waits for what runs beside, and raises what it found), ``record()`` for the manifest, and ``close()``.
-"""
+"""What the sources of one backup share, and which class takes which type."""
 
 from __future__ import annotations
 
@@ -18,6 +14,8 @@ from ..system.errors import SourceError
 from .files import FilesTaker
 from .sqlite import SqliteTaker
 
+# In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
+# it was then or newer.
 TAKERS = {"sqlite": SqliteTaker, "files": FilesTaker}
 
 
@@ -27,6 +25,8 @@ class Room:
     Attributes:
         app: the App.
         root: descriptor of its root.
+        directory: descriptor of the app's own directory at the destination; None while nothing is to be written.
+        id: of the backup, or None likewise.
         names: users and groups by number.
         warnings: texts for the operator; the first hundred are kept, the rest counted.
         unreadable: texts, one for each path that could not be read.
@@ -34,9 +34,11 @@ class Room:
 
     MOST_WARNINGS = 100
 
-    def __init__(self, app, root):
+    def __init__(self, app, root, directory=None, id=None):
         self.app = app
         self.root = root
+        self.directory = directory
+        self.id = id
         self.names = Names()
         self.warnings = []
         self.unreadable = []
@@ -86,7 +88,7 @@ class Room:
 
 
 def takers_of(room):
-    """A taker for each source of the app, databases first: every file that a snapshot refers to is then in the backup,
-    as it was then or newer."""
-    ordered = sorted(room.app.sources, key=lambda source: source.type != "sqlite")
+    """A taker for each source of the app, in the order of ``TAKERS``."""
+    order = list(TAKERS)
+    ordered = sorted(room.app.sources, key=lambda source: order.index(source.type))
     return [TAKERS[source.type](room, source) for source in ordered]
