@@ -1,0 +1,82 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which members of a backup are proven by more than their digest, and how: databases and dumps.
+
+Each is extracted by itself, as COPY, into a private directory, and judged there; see ``CHECKERS``.
+"""
+
+from __future__ import annotations
+
+from ..sqlite.examine import fold_sidecars
+from ..sqlite.header import SIDECARS
+from ..sqlite.sandbox import give_to_sandbox
+from ..system import files
+from ..system.errors import AppStateError
+from .sqlite import check_copy
+
+COPY = "database.db"
+
+
+class Check:
+    """One member that is to be checked.
+
+    Attributes:
+        path: of the member (text).
+        kind: key of CHECKERS.
+        recorded: the passport it had when it was backed up, or None.
+        source: the app's source with the assertions for it, or None.
+    """
+
+    def __init__(self, path, kind, recorded=None, source=None):
+        self.path = path
+        self.kind = kind
+        self.recorded = recorded
+        self.source = source
+
+    @property
+    def names(self):
+        """Member path (bytes) to the name it is extracted as: the member itself, and a database's sidecars."""
+        endings = ("",) + (SIDECARS if self.kind == "sqlite" else ())
+        return {files.as_bytes(self.path + ending): COPY + ending for ending in endings}
+
+    def troubles(self, directory):
+        """What is wrong with COPY in an open private directory, as texts."""
+        checker = CHECKERS.get(self.kind)
+        if checker is None:
+            return ["is of a kind (%s) that this version cannot check" % self.kind]
+        return checker(directory, self.source, self.recorded)
+
+
+def checks_of(record, source=None):
+    """The Checks for what a manifest says of a source; ``source`` is the app's at the same path, where there is one."""
+    kind, path, passport = record["type"], record["path"], record.get("passport")
+    if kind in ("sqlite", "postgresql"):
+        return [Check(path, kind, passport, source)]
+    if kind in ("command", "http"):
+        return [Check(path, record.get("format") or "raw", passport, source)]
+    inside = {database.path: database for database in getattr(source, "databases", ())}
+    return [Check("%s/%s" % (path, told["path"]), "sqlite", told.get("passport"), inside.get(told["path"]))
+            for told in record.get("databases") or ()]
+
+
+def record_of(source):
+    """As much of a manifest's record as the description of a source tells, for archives without a manifest."""
+    return {"type": source.type, "path": source.path, "present": True, "format": getattr(source, "format", None),
+            "databases": [{"path": database.path} for database in getattr(source, "databases", ())]}
+
+
+def check_database(directory, source, recorded):
+    """What is wrong with a database; sidecars of a cold copy, which are beside it, are folded into it first."""
+    path = files.by_descriptor(directory)
+    if any(files.exists_at(directory, COPY + ending) for ending in SIDECARS):
+        give_to_sandbox(path, COPY)
+        try:
+            fold_sidecars(path, COPY)
+        except AppStateError as error:
+            return [error.message]
+    return check_copy(path, COPY, source, recorded)
+
+
+CHECKERS = {"sqlite": check_database}
