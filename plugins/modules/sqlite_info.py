@@ -60,6 +60,7 @@ notes:
     read, as the application would do it.
 seealso:
   - module: appstate.backup.sqlite_snapshot
+  - module: appstate.backup.sqlite_reset
 author:
   - appstate.backup contributors (@appstate)
 """
