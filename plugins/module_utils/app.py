@@ -15,6 +15,7 @@ import re
 
 from .crontab import FIELDS, is_field
 from .description import Reader, is_whole
+from .profiles.profiles import resolve
 from .settings import read_settings
 from .source import SourceReader, read_sources
 from .system.errors import ConfigurationError
@@ -42,11 +43,12 @@ class App:
         version_max: the newest version of data that the installed application understands: a number, or the command
             that prints it as a list; None where nobody says.
         settings: what a run does beside the backup itself; see ``settings.Settings``.
+        profile: name of the profile that said what the operator did not, or None.
     """
 
     def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
                  compression="auto", snapshot_deadline=300.0, service=None, health=None, settings=None, mode="live",
-                 version=None, version_max=None):
+                 version=None, version_max=None, profile=None):
         self.name = name
         self.root = root
         self.destination = destination
@@ -63,6 +65,7 @@ class App:
         self.mode = mode
         self.version = version
         self.version_max = version_max
+        self.profile = profile
 
     @property
     def directory(self):
@@ -100,7 +103,8 @@ class Version:
 
 APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
             "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
-            "allow_network_destination", "schedule", "mode", "version", "version_max")
+            "allow_network_destination", "schedule", "mode", "version", "version_max",
+            "profile")
 SERVICE_KEYS = ("name", "stop", "start")
 VERSION_KEYS = ("sql", "source", "application", "container")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
@@ -114,6 +118,7 @@ def parse_app(told, need_destination=True):
     """
     if not isinstance(told, dict):
         raise ConfigurationError("an app is a dictionary, not %s" % type(told).__name__)
+    told = resolve(told)
     reader = _AppReader(told.get("name") if isinstance(told.get("name"), str) else None)
     reader.known(told, APP_KEYS, "the app")
     name = reader.text(told, "name")
@@ -133,7 +138,7 @@ def parse_app(told, need_destination=True):
         service=reader.optional(told, "service", reader.service),
         health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told),
         mode=reader.choice(told, "mode", MODES), version=reader.version(told, sources),
-        version_max=reader.optional(told, "version_max", reader.version_max))
+        version_max=reader.optional(told, "version_max", reader.version_max), profile=told.get("profile"))
     reader.destination_outside(app)
     return app
 
