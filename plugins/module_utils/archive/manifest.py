@@ -25,6 +25,8 @@ ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
 KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
         "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
         "warnings": list}
+# Keys that not every backup has: seconds that a cold backup had the app stopped; the version of its data.
+OPTIONAL_KEYS = {"downtime": (int, float), "schema_version": int}
 SIDECAR_KEYS = {"archive": dict, "digest": str}
 
 
@@ -100,7 +102,8 @@ def parse_manifest(data, beside):
     if content["format"] > FORMAT:
         raise SchemaTooNewError("the manifest has format %d, and this version reads up to format %d"
                                 % (content["format"], FORMAT), remedy="Upgrade the collection")
-    keys = dict(KEYS, **SIDECAR_KEYS) if beside else KEYS
+    keys = dict(KEYS, **SIDECAR_KEYS) if beside else dict(KEYS)
+    keys.update((key, kind) for key, kind in OPTIONAL_KEYS.items() if key in content)
     for key, kind in keys.items():
         if key not in content or not isinstance(content[key], kind) or isinstance(content[key], bool):
             raise ArchiveError("the manifest is damaged (%r is missing or of a wrong type)" % key)
@@ -155,11 +158,21 @@ def _sound(content, beside):
 
 
 def _is_source(told):
-    """Whether a source has what a restore goes by: a plain path below the root, and the passport of a database."""
-    passport = told.get("passport")
+    """Whether a source has what a restore goes by: a plain path below the root, the passport of a database, the format
+    of a dump, and the databases in a volume."""
+    inside = told.get("databases")
     return (isinstance(told.get("type"), str) and isinstance(told.get("present"), bool) and _is_plain(told.get("path"))
-            and (passport is None or (isinstance(passport, dict)
-                                      and isinstance(passport.get("tables"), (dict, type(None))))))
+            and _is_passport(told.get("passport")) and isinstance(told.get("format"), (str, type(None)))
+            and (inside is None or (isinstance(inside, list) and all(map(_is_inside, inside)))))
+
+
+def _is_inside(told):
+    """Whether it tells of a database inside of a volume."""
+    return isinstance(told, dict) and _is_plain(told.get("path")) and _is_passport(told.get("passport"))
+
+
+def _is_passport(told):
+    return told is None or (isinstance(told, dict) and isinstance(told.get("tables"), (dict, type(None))))
 
 
 def _is_plain(path):

@@ -28,7 +28,7 @@ STAGING, STAGED, SWAPPING, RESTORED = "staging", "staged", "swapping", "restored
 ROLLING_BACK, COMMITTING = "rolling back", "committing"
 PHASES = (STAGING, STAGED, SWAPPING, RESTORED, ROLLING_BACK, COMMITTING)
 KEYS = {"app", "root", "backup", "archive", "size", "only", "staging", "databases", "targets", "made", "made_root",
-        "warnings", "told", "earlier", "beside"}
+        "warnings", "told", "earlier", "beside", "stores"}
 
 
 class Journal:
@@ -38,7 +38,8 @@ class Journal:
     ``staging`` (name of the staging directory below the root), ``databases`` (relative paths), ``targets`` (see
     ``swap``), ``made`` (directories that were made for it), ``made_root`` (whether the root was), ``warnings``,
     ``told`` (the backup as results show it), ``earlier`` (the content of a restore that this one was forced over),
-    ``beside`` (name of the staging directory of a validation that goes on meanwhile).
+    ``beside`` (name of the staging directory of a validation that goes on meanwhile), ``stores`` (by path, the state of
+    each store that is restored too; see ``sources.store``).
     """
 
     def __init__(self, app, machine, root):

@@ -33,11 +33,11 @@ class Outcome:
         """The outcome as results show it; all paths are absolute."""
         root = self.content.get("root", "")
         targets = self.content.get("targets", [])
-        asides = [each["aside"] for target in targets for each in [target] + target["sidecars"] if each["aside"]]
+        stores = [state["title"] for state in self.content.get("stores", {}).values() if "title" in state]
         return {"state": self.state, "root": root or None, "backup": self.content.get("told"),
-                "restored": [os.path.join(root, target["path"]) for target in targets if target["new"]],
+                "restored": [os.path.join(root, target["path"]) for target in targets if target["new"]] + stores,
                 "absent": [os.path.join(root, target["path"]) for target in targets if not target["new"]],
-                "moved_aside": [os.path.join(root, aside) for aside in asides],
+                "moved_aside": asides_of(self.content),
                 "warnings": self.content.get("warnings", []) + ([self.ended] if self.ended else [])}
 
     def diff(self):
@@ -50,9 +50,21 @@ class Outcome:
             new.append("%s: %s" % (place, self.content["backup"] if target["new"] else "nothing"))
             asides.extend("%s: old state" % os.path.join(root, each["aside"])
                           for each in [target] + target["sidecars"] if each["aside"])
+        for state in self.content.get("stores", {}).values():
+            old.append("%s: old state" % state.get("title"))
+            new.append("%s: %s" % (state.get("title"), self.content["backup"]))
+            asides.extend("%s: old state" % aside for aside in state.get("asides", []))
         before, after = {"rolled_back": (new + asides, old), "committed": (new + asides, new),
                          "staged": (old, old)}.get(self.state, (old, new + asides))
         return {"before": "".join(line + "\n" for line in before), "after": "".join(line + "\n" for line in after)}
+
+
+def asides_of(content):
+    """Where old state stands: absolute paths, and what stores call it."""
+    root = content.get("root", "")
+    paths = [os.path.join(root, each["aside"]) for target in content.get("targets", [])
+             for each in [target] + target["sidecars"] if each["aside"]]
+    return paths + [aside for state in content.get("stores", {}).values() for aside in state.get("asides", [])]
 
 
 def ending(state, reached, content, ended):
@@ -62,4 +74,4 @@ def ending(state, reached, content, ended):
 
 def without_targets(content, phase):
     """What a rollback tells: where nothing had been swapped, it put nothing back."""
-    return content if phase in (RESTORED, SWAPPING, ROLLING_BACK) or content is None else dict(content, targets=[])
+    return content if phase in (RESTORED, SWAPPING, ROLLING_BACK) or content is None else dict(content, targets=[], stores={})

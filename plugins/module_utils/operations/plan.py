@@ -14,42 +14,58 @@ from __future__ import annotations
 
 from ..archive.members import DIRECTORY, shown
 from ..archive.reader import entries
+from ..sources.checking import checks_of, record_of
 from ..sources.sqlite import sidecars_of
+from ..sources.stores import is_store
 from ..system import files
 from ..system.errors import RestoreError
 
 
 class Target:
-    """A path below the root that a restore replaces as a whole.
+    """A path below the root that a restore replaces as a whole; or a store that it fills with what lies there.
 
     Attributes:
         path: text, relative to the root.
         type: of its source.
         present: whether the backup has it; False where it did not exist when the backup was taken.
-        recorded: the passport of a database, or None.
+        record: what the manifest says of its source; for an archive without one, what the app does.
+        source: the app's source at that path, or None.
+        stored: whether a Store restores it.
     """
 
-    def __init__(self, path, type, present=True, recorded=None):
+    def __init__(self, path, type, present=True, record=None, source=None, stored=False):
         self.path = path
         self.type = type
         self.present = present
-        self.recorded = recorded
+        self.record = record
+        self.source = source
+        self.stored = stored
+
+    @property
+    def is_database(self):
+        """Whether it is put in place as a SQLite database, with sidecars."""
+        return not self.stored and (self.type == "sqlite" or bool(self.record and self.record.get("format") == "sqlite"))
 
     @property
     def sidecars(self):
         """Relative paths that are moved aside with it."""
-        return sidecars_of(self.path) if self.type == "sqlite" else []
+        own = ["%s%s" % (self.path, ending) for ending in getattr(self.source, "sidecars", ())]
+        return sidecars_of(self.path) + own if self.is_database else []
 
     def holds(self, path):
         """Whether a member's path (bytes) is this target, lies below it, or is a sidecar of it."""
         own = files.as_bytes(self.path)
-        if self.type == "sqlite":
+        if self.is_database:
             return path == own or path in [files.as_bytes(sidecar) for sidecar in self.sidecars]
         return path == own or path.startswith(own + b"/")
 
     def has_inside(self, path):
         """Whether the backup can have something at a path (text) below this one."""
         return self.type == "files" and self.present and path.startswith(self.path + "/")
+
+    def checks(self):
+        """The Checks of what the backup has of it."""
+        return checks_of(self.record, self.source) if self.present and self.record else []
 
 
 class Plan:
@@ -71,14 +87,19 @@ class Plan:
         return path if path is not None and any(target.holds(path) for target in self.targets) else None
 
     def outermost(self):
-        """The targets that lie in no other: a directory takes what is in it along."""
-        return [target for target in self.targets
+        """The targets that are renamed into place: they lie in no other, which takes what is in it along."""
+        placed = [target for target in self.targets if not target.stored]
+        return [target for target in placed
                 if not any(other is not target and other.present and other.holds(files.as_bytes(target.path))
-                           for other in self.targets)]
+                           for other in placed)]
 
-    def databases(self):
-        """The targets that are databases and that the backup has."""
-        return [target for target in self.targets if target.type == "sqlite" and target.present]
+    def stored(self):
+        """The targets that a Store restores, and that the backup has."""
+        return [target for target in self.targets if target.stored and target.present]
+
+    def checks(self):
+        """The Checks of all targets."""
+        return [check for target in self.targets for check in target.checks()]
 
     def narrowed(self, only, app_name):
         """The plan for some members alone.
@@ -101,17 +122,18 @@ class Plan:
         return Plan(list(chosen.values()), self._moved, self.warnings)
 
 
-def plan_of_manifest(app, manifest):
-    """The Plan for a backup of ours."""
+def plan_of_manifest(app, manifest, stores=True):
+    """The Plan for a backup of ours; without ``stores``, what belongs in them is put below the root as files."""
     targets, warnings = [], []
     if manifest.app != app.name:
         warnings.append("the archive is a backup of the app %s" % manifest.app)
-    for source in manifest.sources:
-        recorded = source.get("passport") if source["type"] == "sqlite" else None
-        targets.append(Target(source["path"], source["type"], source["present"], recorded))
-        if app.source_at(source["path"]) is None:
+    for record in manifest.sources:
+        source = app.source_at(record["path"])
+        targets.append(Target(record["path"], record["type"], record["present"], record, source,
+                              stores and is_store(source) and source.type == record["type"]))
+        if source is None:
             warnings.append("%s is in the backup, but is no source of the app any more; it is restored too"
-                            % source["path"])
+                            % record["path"])
     known = {target.path for target in targets}
     warnings.extend(_untold(source.path, targets) for source in app.sources if source.path not in known)
     return Plan(targets, warnings=warnings)
@@ -125,8 +147,8 @@ def _untold(path, targets):
     return "%s is not in the backup, so it stays as it is" % path
 
 
-def plan_of_contents(app, contents):
-    """The Plan for an archive without a manifest, after a first reading.
+def plan_of_contents(app, contents, stores=True):
+    """The Plan for an archive without a manifest, after a first reading; ``stores`` as above.
 
     Raises:
         RestoreError: it cannot be told where a database belongs, or nothing belongs anywhere.
@@ -134,7 +156,7 @@ def plan_of_contents(app, contents):
     matching = _Matching(app, contents)
     matching.by_path()
     matching.by_content()
-    return matching.plan()
+    return matching.plan(stores)
 
 
 class _Matching:
@@ -179,7 +201,7 @@ class _Matching:
     def _files_source_of(self, path):
         for source in self._sources:
             own = files.as_bytes(source.path)
-            if source.type == "files" and (path == own or path.startswith(own + b"/")):
+            if path == own or (source.type in ("files", "volume") and path.startswith(own + b"/")):
                 return source
         return None
 
@@ -215,7 +237,7 @@ class _Matching:
     def _has(self, source):
         return files.as_bytes(source.path) in self._present
 
-    def plan(self):
+    def plan(self, stores):
         for source in self._sources:
             if source.type == "sqlite" and source.required and not self._has(source):
                 raise RestoreError("the archive has no database for %s" % source.path, app=self._app.name,
@@ -229,7 +251,8 @@ class _Matching:
         if strays:
             self._warnings.append("the archive has %d more %s that belong to no source, and are not restored"
                                   % (strays, "file" if strays == 1 else "files"))
-        return Plan([Target(source.path, source.type) for source in self._found.values()], self._moved, self._warnings)
+        return Plan([Target(source.path, source.type, True, record_of(source), source, stores and is_store(source))
+                     for source in self._found.values()], self._moved, self._warnings)
 
 
 def _prefixes(root):

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 
 from ..app import check_root
 from ..monitor import audit
-from ..sources.sqlite import sidecars_of
+from ..sources.stores import store_of
 from ..system import files
 from ..system.accounts import Ownership
 from ..system.errors import AppStateError, BusyError, RestoreError, SourceError
@@ -25,7 +25,7 @@ from ..system.locks import AppLock
 from ..system.times import stamp
 from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPING, Journal
 from .movable import check_movable
-from .outcome import NONE, Outcome, ending, without_targets
+from .outcome import NONE, Outcome, asides_of, ending, without_targets
 from .selection import select
 from .staging import Staging, predicted_plan
 from .swap import Swap, name_asides, plan_targets
@@ -197,8 +197,9 @@ class Restore:
                 if phase == STAGED and state == "staged" and self._same(content):
                     return Outcome("staged", False, self._journal.content)
             self._look_above(content)
-            plan = predicted_plan(self._app, selected, self._request.only)
+            plan = predicted_plan(self._app, selected, self._request.only, self._has_stores)
             content["targets"] = plan_targets(plan)
+            content["stores"] = {target.path: {"title": self._store(target.path).title} for target in plan.stored()}
             content["warnings"] = plan.warnings
             if self._root is not None:
                 for target in content["targets"]:
@@ -240,21 +241,34 @@ class Restore:
             self._journal.write(phase=STAGING, earlier=self._journal.content, **content)
             try:
                 self._make_root()
-                self._fill(self._staging(content), selected, content)
+                self._fill(self._staging(content), selected, content, self._begin_stores if self._has_stores else None)
             except BaseException:
                 self._discard()
                 raise
         self._journal.write(phase=STAGED, **content)
         return Outcome("staged", True, self._journal.content, self._ended)
 
-    def _fill(self, staging, selected, content):
-        plan = staging.fill(selected, self._request.only, self._ownership, self._on_bytes)
+    @property
+    def _has_stores(self):
+        """Whether stores are restored: they belong to the app's own root, and to no other."""
+        return self._request.root == self._app.root
+
+    def _begin_stores(self, paths):
+        """The state that each store begins with, on disk before anything is staged for it."""
+        states = {path: {"token": secrets.token_hex(8), "force": self._request.force} for path in paths}
+        self._journal.write(stores=states)
+        return states
+
+    def _fill(self, staging, selected, content, begin_stores=None):
+        plan = staging.fill(selected, self._request.only, self._ownership, self._on_bytes, begin_stores)
         made = ["%s did not exist and was made" % self._request.root] if content["made_root"] else []
         unknown = ["%s is no user or group of this host; its number is kept" % name
                    for name in sorted(self._ownership.unknown)]
         content["warnings"] = made + staging.warnings + unknown
-        content["databases"] = [target.path for target in plan.targets if target.type == "sqlite"]
+        content["databases"] = [path for target in plan.targets if target.is_database
+                                for path in [target.path] + target.sidecars]
         content["targets"] = plan_targets(plan)
+        content["stores"] = staging.stores
 
     def _already_restored(self, content):
         if self._same(content):
@@ -262,7 +276,7 @@ class Restore:
         raise RestoreError("an earlier restore (of %s) is neither committed nor rolled back"
                            % self._journal.content["backup"], path=self._request.root,
                            remedy="Commit it or roll it back first; with force its old state stays aside: %s"
-                                  % ", ".join(Swap(self._root, self._journal.content, self._ownership).asides()))
+                                  % ", ".join(asides_of(self._journal.content)))
 
     def _same(self, content):
         return all(self._journal.content[key] == content[key] for key in ("backup", "archive", "only", "size"))
@@ -280,16 +294,35 @@ class Restore:
         # Old state may have changed since it was staged, so the names it gets are worked out again.
         for target in self._journal.content["targets"]:
             check_movable(self._root, self._request.root, target["path"])
-        targets = name_asides(self._root, self._journal.content["targets"], stamp(self._machine.now()))
-        self._journal.write(phase=SWAPPING, targets=targets)
+        now = stamp(self._machine.now())
+        targets = name_asides(self._root, self._journal.content["targets"], now)
+        stores = {path: self._named(store, store.name_aside(state, now)) for path, store, state in self._stores()}
+        self._journal.write(phase=SWAPPING, targets=targets, stores=stores)
         swap = Swap(self._root, self._journal.content, self._ownership)
         try:
             swap.forward(self._note_made)
+            for unused, store, state in self._stores():
+                store.forward(state)
         except BaseException:
             self._undo()
             raise
         self._journal.write(phase=RESTORED)
         self._staging(self._journal.content).discard()
+
+    def _store(self, path):
+        store = store_of(self._app, path, self._root)
+        if store is None:
+            raise RestoreError("a restore that has not ended is about the source %s, which the app has no more" % path,
+                               remedy="Bring it back into the app's description, as it was")
+        return store
+
+    def _stores(self):
+        """``(path, Store, state)`` of each store that the journal knows."""
+        return [(path, self._store(path), state) for path, state in self._journal.content["stores"].items()]
+
+    @staticmethod
+    def _named(store, state):
+        return dict(state, asides=store.asides(state))
 
     def _note_made(self, made):
         self._journal.write(made=self._journal.content["made"] + [os.fsdecode(path) for path in made])
@@ -318,10 +351,14 @@ class Restore:
         """Deletes what was set aside. What a restore before this one knew, that was forced over, goes with it."""
         self._journal.write(phase=COMMITTING, earlier=None)
         Swap(self._root, self._journal.content, self._ownership).forget()
+        for unused, store, state in self._stores():
+            store.forget(state)
         self._discard()
 
     def _undo(self):
         self._journal.write(phase=ROLLING_BACK)
+        for unused, store, state in self._stores():
+            store.back(state)
         Swap(self._root, self._journal.content, self._ownership).back()
         for path in reversed(self._journal.content["made"]):
             files.remove_if_empty(self._root, path)
@@ -335,6 +372,8 @@ class Restore:
         Where the restore was forced over another one, that one's journal comes back.
         """
         content = self._journal.content
+        for unused, store, state in self._stores():
+            store.discard(state)
         if self._root is not None:
             self._staging(content).discard()
         if content["made_root"]:
@@ -371,7 +410,7 @@ class Restore:
                 "size": os.fstat(selected.descriptor).st_size, "only": self._request.only,
                 "staging": ".appstate-%s.restore-%s" % (self._app.name, secrets.token_hex(8)),
                 "databases": [], "targets": [], "made": [], "made_root": False, "beside": None, "warnings": [],
-                "told": selected.to_dict(now)}
+                "told": selected.to_dict(now), "stores": {}}
 
     def _look_above(self, content):
         """The root itself is made on a fresh host; what is above it has to be there."""
@@ -402,6 +441,8 @@ class Restore:
 
     def _refuse_held(self):
         """A database that is pulled away under a process lives on in it: its next writes would be lost."""
+        for unused, store, state in self._stores():
+            store.refuse_held(state)
         until = time.monotonic() + HOLDERS_GRACE
         while True:
             holders = find_holders(self._live_places())
@@ -414,11 +455,10 @@ class Restore:
             time.sleep(0.2)
 
     def _live_places(self):
-        """Device and inode of each live database and its sidecars."""
+        """Device and inode of each live database and each of its sidecars."""
         places = {}
-        for database in self._journal.content["databases"]:
-            for path in [database] + sidecars_of(database):
-                found = files.lookup(self._root, path)
-                if found is not None:
-                    places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
+        for path in self._journal.content["databases"]:
+            found = files.lookup(self._root, path)
+            if found is not None:
+                places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
         return places

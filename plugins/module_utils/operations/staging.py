@@ -5,7 +5,7 @@
 """The first half of a restore: the new state, extracted on the target's own file system and proven there.
 
 Below the root stands one directory that only we can enter. In it ``tree`` holds what will be swapped in, and
-``databases/<number>`` each database by itself while a child that is nobody examines it.
+``checks/<number>`` each database and each dump by itself while it is checked.
 """
 
 from __future__ import annotations
@@ -15,42 +15,51 @@ import os
 from ..archive.extract import RESERVE, Extractor
 from ..archive.members import DIRECTORY
 from ..archive.reader import entries
-from ..sources.sqlite import check_copy, sidecars_of
-from ..sqlite.examine import fold_sidecars
-from ..sqlite.sandbox import give_to_sandbox
+from ..sources.checking import COPY
+from ..sources.store import Staged
+from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, DatabaseError, SpaceError
+from ..system.errors import ArchiveError, DatabaseError, SpaceError
 from ..system.trees import remove_tree, sync_tree
 from .movable import check_movable
 from .plan import plan_of_contents, plan_of_manifest
 
 TREE = b"tree"
-DATABASES = b"databases"
-COPY = "database.db"
+CHECKS = b"checks"
 
 
 class Staging:
-    """The staging directory of one restore; ``name`` is that of the directory below the root."""
+    """The staging directory of one restore; ``name`` is that of the directory below the root.
+
+    Attributes:
+        warnings: texts for the operator.
+        stores: by path, the state of what was staged for each store.
+    """
 
     def __init__(self, app, root, root_path, name):
         self._app = app
         self._root = root
+        self.stores = {}
         self.path = os.path.join(root_path, name)
         self._root_path = root_path
         self._name = files.as_bytes(name)
         self.warnings = []
 
-    def fill(self, selected, only, ownership, on_bytes=None):
+    def fill(self, selected, only, ownership, on_bytes=None, stores=None):
         """Extracts and validates; returns the Plan.
+
+        Args:
+            stores: function that is told the paths of the stores before anything is staged for them, and gives the
+                state that each begins with; None leaves stores alone.
 
         Raises:
             AppStateError: why the archive cannot be restored. The caller discards the staging directory.
         """
         self._make()
         try:
-            plan = self._plan(selected, only)
+            plan = self._plan(selected, only, stores is not None)
             self._need_space(selected)
-            self._extract(selected, plan, ownership, on_bytes)
+            self._extract(selected, plan, ownership, on_bytes, stores)
             self._check_targets(plan)
             sync_tree(self._top)
             return plan
@@ -66,27 +75,27 @@ class Staging:
         self._top = os.open(self._name, files.DIRECTORY, dir_fd=self._root)
         # By its descriptor: whoever owns the root could put a link in the place of the directory's name.
         self._own_path = files.by_descriptor(self._top)
-        for name in (TREE, DATABASES):
+        for name in (TREE, CHECKS):
             os.mkdir(name, 0o700, dir_fd=self._top)
 
-    def _plan(self, selected, only):
+    def _plan(self, selected, only, stores):
         if selected.manifest is not None:
-            plan = plan_of_manifest(self._app, selected.manifest)
+            plan = plan_of_manifest(self._app, selected.manifest, stores)
         else:
-            plan = self._plan_of_unknown(selected)
+            plan = self._plan_of_unknown(selected, stores)
         self.warnings.extend(plan.warnings)
         return plan.narrowed(only, self._app.name)
 
-    def _plan_of_unknown(self, selected):
+    def _plan_of_unknown(self, selected, stores):
         contents = selected.read(self._own_path)
         try:
             refuse_damaged(contents, selected.path)
             if contents.manifest is None:
                 self._need(contents.bytes)
-                return plan_of_contents(self._app, contents)
+                return plan_of_contents(self._app, contents, stores)
             self.warnings.append("the archive has no manifest beside it, so damage in its padding goes unseen")
             self._need(contents.bytes)
-            return plan_of_manifest(self._app, contents.manifest)
+            return plan_of_manifest(self._app, contents.manifest, stores)
         finally:
             contents.lines.close()
 
@@ -97,22 +106,24 @@ class Staging:
     def _need(self, size):
         files.need_space(self._top, size + RESERVE, self.path, "staging the restore")
 
-    def _extract(self, selected, plan, ownership, on_bytes):
-        databases = plan.databases()
-        places = _Places(plan, databases)
+    def _extract(self, selected, plan, ownership, on_bytes, stores):
+        checks = plan.checks()
+        places = _Places(plan, checks)
         extractor = Extractor(self._top, self.path, places.of, above=1)
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
-            for number, target in enumerate(databases):
-                self._check_database(number, target)
-            for number, target in enumerate(databases):
-                self._move_into_tree(number, target)
+            for number, check in enumerate(checks):
+                self._check(number, check)
+            for number, check in enumerate(checks):
+                self._move_into_tree(number, check)
             # After all is in its place, since a directory's time changes with what comes into it.
-            places.databases_are_moved()
+            places.checked_are_moved()
             extractor.finish(contents.lines, ownership)
             if contents.manifest is None or len(plan.outermost()) < len(plan.targets):
                 self._settle_untold(plan, contents.lines, ownership)
+            if plan.stored():
+                self._stage_stores(plan.stored(), contents.lines, stores)
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise SpaceError("no space left for staging the restore", path=self.path,
@@ -122,32 +133,47 @@ class Staging:
             extractor.close()
         contents.lines.close()
 
-    def _check_database(self, number, target):
-        relative = b"%s/%d" % (DATABASES, number)
+    def _check(self, number, check):
+        relative = b"%s/%d" % (CHECKS, number)
         if files.lookup(self._top, relative + b"/" + COPY.encode()) is None:
-            raise ArchiveError("the archive has no %s" % target.path, app=self._app.name)
+            raise ArchiveError("the archive has no %s" % check.path, app=self._app.name)
         directory = files.open_beneath(self._top, relative, files.DIRECTORY)
         try:
-            troubles = check_extracted(directory, self._app.source_at(target.path), target.recorded)
+            troubles = check.troubles(directory)
         finally:
             os.close(directory)
         if troubles:
-            raise DatabaseError("the backup's database is not good: %s" % "; ".join(troubles), app=self._app.name,
-                                path=target.path, remedy="Live state is untouched; choose another backup")
+            what = "database" if check.kind == "sqlite" else "dump"
+            raise DatabaseError("the backup's %s is not good: %s" % (what, "; ".join(troubles)), app=self._app.name,
+                                path=check.path, remedy="Live state is untouched; choose another backup")
 
-    def _move_into_tree(self, number, target):
+    def _move_into_tree(self, number, check):
         """Out of its own directory; what SQLite may have left beside it stays behind and goes with the staging."""
-        place = TREE + b"/" + files.as_bytes(target.path)
+        place = TREE + b"/" + files.as_bytes(check.path)
         files.make_parents(self._top, place, 0o700, durable=False)
         parent, name = files.open_parent(self._top, place)
         try:
-            source = files.open_beneath(self._top, b"%s/%d" % (DATABASES, number), files.DIRECTORY)
+            source = files.open_beneath(self._top, b"%s/%d" % (CHECKS, number), files.DIRECTORY)
             try:
                 os.rename(COPY, name, src_dir_fd=source, dst_dir_fd=parent)
             finally:
                 os.close(source)
         finally:
             os.close(parent)
+
+    def _stage_stores(self, targets, lines, begin):
+        """The new state of each store, beside its live one."""
+        states = begin([target.path for target in targets])
+        tree = os.open(TREE, files.DIRECTORY, dir_fd=self._top)
+        try:
+            for target in targets:
+                store = store_of(self._app, target.path, self._root)
+                staged = Staged(tree, os.fsdecode(self._name + b"/" + TREE), target.path, lines)
+                state = store.stage(staged, target.record, states[target.path])
+                self.warnings.extend(state.pop("warnings", []))
+                self.stores[target.path] = dict(state, title=store.title)
+        finally:
+            os.close(tree)
 
     def _settle_untold(self, plan, lines, ownership):
         """Directories that no member tells of: an old recipe listed files alone, or a source lies in a directory that
@@ -165,16 +191,17 @@ class Staging:
         for target in plan.targets:
             if target.present and files.lookup(self._top, TREE + b"/" + files.as_bytes(target.path)) is None:
                 raise ArchiveError("the archive has no %s" % target.path, app=self._app.name)
-            check_movable(self._root, self._root_path, target.path)
+            if not target.stored:
+                check_movable(self._root, self._root_path, target.path)
 
 
-def predicted_plan(app, selected, only):
+def predicted_plan(app, selected, only, stores=True):
     """The Plan that a restore of an archive would follow: it is read in full, and nothing is extracted."""
     contents = selected.read(None)
     try:
         refuse_damaged(contents, selected.path)
         manifest = selected.manifest or contents.manifest
-        plan = plan_of_contents(app, contents) if manifest is None else plan_of_manifest(app, manifest)
+        plan = plan_of_contents(app, contents, stores) if manifest is None else plan_of_manifest(app, manifest, stores)
         plan = plan.narrowed(only, app.name)
         if only:
             _refuse_missing(plan, contents.lines, app)
@@ -193,19 +220,6 @@ def _refuse_missing(plan, lines, app):
         raise ArchiveError("the archive has no %s" % missing[0].path, app=app.name)
 
 
-def check_extracted(directory, source=None, recorded=None):
-    """What is wrong with the database COPY in an open private directory, as texts; sidecars of a cold copy, which are
-    beside it, are folded into it first."""
-    path = files.by_descriptor(directory)
-    if any(files.exists_at(directory, name) for name in sidecars_of(COPY)):
-        give_to_sandbox(path, COPY)
-        try:
-            fold_sidecars(path, COPY)
-        except AppStateError as error:
-            return [error.message]
-    return check_copy(path, COPY, source, recorded)
-
-
 def refuse_damaged(contents, path):
     """Raises ArchiveError where reading an archive found problems."""
     if contents.problems:
@@ -217,25 +231,23 @@ def refuse_damaged(contents, path):
 
 
 class _Places:
-    """Where members are staged."""
+    """Where members are staged: what is to be checked apart from the rest."""
 
-    def __init__(self, plan, databases):
+    def __init__(self, plan, checks):
         self._plan = plan
-        self._apart = {}
-        for number, target in enumerate(databases):
-            for name, copy in zip([target.path] + target.sidecars, [COPY] + sidecars_of(COPY)):
-                self._apart[files.as_bytes(name)] = b"%s/%d/%s" % (DATABASES, number, copy.encode())
-        self._databases = {files.as_bytes(target.path) for target in databases}
+        self._apart = {name: b"%s/%d/%s" % (CHECKS, number, copy.encode())
+                       for number, check in enumerate(checks) for name, copy in check.names.items()}
+        self._checked = {files.as_bytes(check.path) for check in checks}
         self._are_moved = False
 
-    def databases_are_moved(self):
-        """From now on databases are in the tree, and have no sidecars."""
+    def checked_are_moved(self):
+        """From now on what was checked is in the tree, and databases have no sidecars."""
         self._are_moved = True
 
     def of(self, member_path):
         """The place of a member below the staging directory, or None."""
         place = self._plan.place(member_path)
-        if place is None or (self._are_moved and place in self._apart and place not in self._databases):
+        if place is None or (self._are_moved and place in self._apart and place not in self._checked):
             return None
         if place in self._apart and not self._are_moved:
             return self._apart[place]

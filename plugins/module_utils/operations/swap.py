@@ -113,10 +113,6 @@ class Swap:
                 if each["aside"]:
                     self._delete(each["aside"])
 
-    def asides(self):
-        """Relative paths of the old state that stands aside."""
-        return [each["aside"] for target in self._targets for each in [target] + target["sidecars"] if each["aside"]]
-
     def _staged(self, target):
         return self._staging + b"/" + TREE + b"/" + files.as_bytes(target["path"])
 

@@ -15,12 +15,12 @@ from contextlib import ExitStack
 
 from ..archive.extract import Extractor
 from ..archive.reader import first_bytes
-from ..sources.sqlite import FALLBACK, sidecars_of
+from ..sources.checking import Check, checks_of
+from ..sources.sqlite import FALLBACK
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, printable
 from ..system.scratch import Scratch, reap
 from .selection import DATABASE
-from .staging import COPY, check_extracted
 
 LEVELS = ("presence", "checksum", "content")
 # Databases of one archive that are examined; more are not what an application's state is made of.
@@ -72,7 +72,7 @@ class _Verifying:
         self._on_bytes = on_bytes
 
     def run(self, level):
-        known = self._databases_of_manifest()
+        known = self._checks_of_manifest()
         extractor = self._extractor(known) if level == "content" and known is not None else None
         contents = self._read(extractor)
         problems = list(contents.problems)
@@ -80,7 +80,8 @@ class _Verifying:
             problems.append({"member": None, "problem": "the archive is empty"})
         if level == "content" and not problems:
             if known is None:
-                known = {path: None for path in contents.marked[:MOST_DATABASES]}
+                known = [Check(os.fsdecode(path), "sqlite", None, self._source_at(os.fsdecode(path)))
+                         for path in contents.marked[:MOST_DATABASES]]
                 self._read(self._extractor(known))
             problems.extend(self._check(known))
         return Verification(level, problems, contents.count)
@@ -98,34 +99,34 @@ class _Verifying:
         contents.lines.close()
         return contents
 
-    def _databases_of_manifest(self):
-        """Members that are databases with their recorded passports, or None where only a reading can tell."""
+    def _checks_of_manifest(self):
+        """What is to be checked by the manifest, or None where only a reading can tell."""
         if self._selected.bare:
-            return {DATABASE: None}
+            return [Check(os.fsdecode(DATABASE), "sqlite")]
         if self._selected.manifest is None:
             return None
-        return {files.as_bytes(source["path"]): source.get("passport") for source in self._selected.manifest.sources
-                if source["type"] == "sqlite" and source["present"]}
+        return [check for record in self._selected.manifest.sources if record["present"]
+                for check in checks_of(record, self._source_at(record["path"]))]
 
-    def _extractor(self, databases):
-        places = {}
-        for number, path in enumerate(databases):
-            for name, copy in zip([path] + [path + files.as_bytes(end) for end in sidecars_of("")],
-                                  [COPY] + sidecars_of(COPY)):
-                places[name] = b"%d/%s" % (number, copy.encode())
+    def _source_at(self, path):
+        """The app's source, with its assertions."""
+        return None if self._app is None else self._app.source_at(path)
+
+    def _extractor(self, checks):
+        places = {name: b"%d/%s" % (number, copy.encode())
+                  for number, check in enumerate(checks) for name, copy in check.names.items()}
         return Extractor(self._scratch.descriptor, self._scratch.path, places.get)
 
-    def _check(self, databases):
-        for number, (path, recorded) in enumerate(databases.items()):
+    def _check(self, checks):
+        for number, check in enumerate(checks):
             try:
                 directory = files.open_beneath(self._scratch.descriptor, b"%d" % number, files.DIRECTORY)
             except FileNotFoundError:
-                yield {"member": printable(path), "problem": "is missing"}
+                yield {"member": printable(files.as_bytes(check.path)), "problem": "is missing"}
                 continue
             try:
-                source = self._app.source_at(os.fsdecode(path)) if self._app is not None else None
-                for trouble in check_extracted(directory, source, recorded):
-                    yield {"member": printable(path), "problem": trouble}
+                for trouble in check.troubles(directory):
+                    yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
             finally:
                 os.close(directory)
 

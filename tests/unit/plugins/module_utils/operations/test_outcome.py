@@ -52,5 +52,5 @@ def test_a_rollback_tells_of_targets_only_where_some_were_swapped():
     for phase in (RESTORED, SWAPPING, ROLLING_BACK):
         assert without_targets(content, phase) == content
     for phase in (STAGING, STAGED, COMMITTING, None):
-        assert without_targets(content, phase) == {"targets": []}
+        assert without_targets(content, phase) == {"targets": [], "stores": {}}
     assert without_targets(None, None) is None

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.appstate.backup.plugins.module_utils.operations.outcome import asides_of
 from ansible_collections.appstate.backup.plugins.module_utils.operations.plan import Plan, Target
 from ansible_collections.appstate.backup.plugins.module_utils.operations.swap import Swap, name_asides, plan_targets
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
@@ -142,7 +143,7 @@ def test_forward_then_forget_leaves_the_new_state_alone(cases):
     prepared = Prepared(cases)
     try:
         prepared.forward()
-        assert set(prepared.swap.asides()) == {
+        assert set(asides_of(prepared.content)) == {
             path + end + ".before-restore-" + STAMP for path, case in cases.items()
             for end in ([""] if case["old"] else []) + (sorted(case["sidecars"]) if path.endswith("db") else [])}
         prepared.swap.forget()
