@@ -47,7 +47,7 @@ def test_every_role_has_a_target_a_page_and_a_specification(role):
     assert (role / "meta" / "argument_specs.yml").is_file()
 
 
-@pytest.mark.parametrize("path", sources("lookup") + sources("test"), ids=relative)
+@pytest.mark.parametrize("path", sources("filter") + sources("lookup") + sources("test"), ids=relative)
 def test_every_plugin_has_unit_tests(path):
     assert (UNIT / path.parent.name / ("test_" + path.name)).is_file()
 
