@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -29,8 +30,10 @@ def require(programs):
 
 
 def find(program):
-    """The path of a program, also of those that only root has on its PATH; None when there is none."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    """The path of a program, also of those that nobody or only root has on its PATH; None when there is none."""
+    # Debian keeps the server of PostgreSQL in a folder that is named after its version.
+    servers = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    path = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"] + servers)
     return shutil.which(program, path=path)
 
 

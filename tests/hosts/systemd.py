@@ -10,6 +10,7 @@ enabled on the outer machine. It has a control group of its own, which is the ro
 
 from __future__ import annotations
 
+import errno
 import os
 
 from .filesystem import write_files
@@ -47,10 +48,21 @@ def prepare(services, group):
     checked(["mount", "--bind", "/proc/sys", "/proc/sys"])
     checked(["mount", "-o", "remount,bind,ro", "/proc/sys"])
     checked(["mount", "-t", "cgroup2", "cgroup2", GROUPS])
-    own = os.path.join(GROUPS, group, os.uname().nodename)
-    os.makedirs(own)
-    with open(os.path.join(own, "cgroup.procs"), "wb") as stream:
-        stream.write(b"0")
+    _join(os.path.join(GROUPS, group, os.uname().nodename))
+
+
+def _join(group):
+    """Put the calling process into a control group; another fleet that ends may remove it as long as it is empty."""
+    for _attempt in range(100):
+        try:
+            os.makedirs(group, exist_ok=True)
+            with open(os.path.join(group, "cgroup.procs"), "wb") as stream:
+                stream.write(b"0")
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+    raise RuntimeError("the control group %s is removed again and again" % group)
 
 
 def become():

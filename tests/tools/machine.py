@@ -20,10 +20,18 @@ from places import CHECKOUT, LOGS, VENVS
 # A program that a check starts -> the Debian package that brings it.
 PROGRAMS = {
     "bsdtar": "libarchive-tools",
+    "busybox": "busybox-static",
+    "cron": "cron",
+    "crun": "crun",
+    "docker": "docker.io",
     "fossil": "fossil",
     "git": "git",
     "ip": "iproute2",
+    "logrotate": "logrotate",
     "mount": "mount",
+    "openssl": "openssl",
+    "podman": "podman",
+    "postgres": "postgresql",
     "rsync": "rsync",
     "sqlite3": "sqlite3",
     "ssh": "openssh-client",
@@ -65,7 +73,9 @@ class NotReady(Exception):
 
 def missing_programs(programs):
     """Those of the programs that are not on this machine."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    # Debian keeps the server of PostgreSQL off everybody's PATH.
+    servers = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    path = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"] + servers)
     return sorted(program for program in programs if not shutil.which(program, path=path))
 
 

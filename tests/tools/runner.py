@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run stages, two at a time, each into a log of its own, and sum up what they counted."""
+"""Run stages, two at a time and those that wait beside them, each into a log of its own, and sum up what they counted."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ class Check:
 
 @dataclasses.dataclass
 class Stage:
-    """Checks that run one after the other; a stage that could not be made ready says so in ``problem``."""
+    """Checks that run one after the other.
+
+    A stage that could not be made ready says so in ``problem``; one that hardly does anything but wait says ``waits``.
+    """
 
     name: str
     checks: list
     problem: str = None
+    waits: bool = False
 
 
 @dataclasses.dataclass
@@ -65,16 +69,21 @@ class Outcome:
 
 
 def run_stages(stages, workers=2):
-    """Run all stages and return their outcomes in the order given; whatever happens, no child is left running."""
+    """Run all stages and return their outcomes in the order given; whatever happens, no child is left running.
+
+    So many run at a time; those that wait run beside them.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
+    pools = {waits: concurrent.futures.ThreadPoolExecutor(max_workers=workers) for waits in (False, True)}
     try:
-        return list(pool.map(run_stage, stages))
+        outcomes = [pools[stage.waits].submit(run_stage, stage) for stage in stages]
+        return [outcome.result() for outcome in outcomes]
     finally:
         stopping.set()
         for child in list(running):
             end(child)
-        pool.shutdown(cancel_futures=True)
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
 
 
 def run_stage(stage):

@@ -11,7 +11,7 @@ import pathlib
 import shlex
 
 import counts
-from places import BUILD, DIST, INSTALLED, LINT_TREE, LOGS, TREE, VENVS, environment
+from places import BUILD, CHECKOUT, DIST, INSTALLED, LINT_TREE, LOGS, TREE, VENVS, environment
 from runner import Check, Stage
 
 ENGINE = "python-3.8"
@@ -23,6 +23,7 @@ TOOLS_DIR = pathlib.Path(__file__).resolve().parent
 # Stage -> the virtual environments that it needs. The longest come first, so that two at a time end early.
 STAGES = {
     "e2e": (NEWEST,),
+    "e2e-waiting": (NEWEST,),
     "sanity": (OLDEST, NEWEST),
     "integration": (ENGINE, OLDEST, NEWEST),
     "unit-3.8": (ENGINE,),
@@ -31,10 +32,15 @@ STAGES = {
     "lint": (TOOLS,),
     "build": (TOOLS,),
 }
+# It runs beside all others: cron and timers come once a minute, and nearly all of its time is spent in waiting for them.
+WAITING = "e2e-waiting"
+WAITING_TESTS = "test_schedule*.py"
 USE_ANSIBLE_TEST = ("sanity", "integration")
 # Programs of the system, by stage; the other stages need none.
 PROGRAMS = {
-    "e2e": ("fossil", "ip", "mount", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
+    "e2e": ("busybox", "crun", "docker", "fossil", "ip", "mount", "openssl", "podman", "postgres", "rsync", "sqlite3", "ssh",
+            "sshd", "tar", "unshare", "zstd"),
+    "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
     "integration": ("sqlite3", "tar", "zstd"),
     "unit-3.8": ("sqlite3", "tar", "zstd"),
     "unit-3.11": ("sqlite3", "tar", "zstd"),
@@ -46,7 +52,9 @@ def stage(name, interpreters, tests):
     """One stage, ready to run; ``tests`` narrows pytest or ansible-test to some of them."""
     if name.startswith("unit-"):
         return Stage(name, [pytest(name, "python-" + name[5:], tests or ["tests/unit"], interpreters)])
-    return {"e2e": e2e, "sanity": sanity, "integration": integration, "lint": lint, "build": build}[name](interpreters, tests)
+    if name in ("e2e", WAITING):
+        return e2e(name, interpreters, tests)
+    return {"sanity": sanity, "integration": integration, "lint": lint, "build": build}[name](interpreters, tests)
 
 
 def pytest(name, venv, tests, interpreters):
@@ -57,11 +65,14 @@ def pytest(name, venv, tests, interpreters):
     return Check(name, command, TREE, env, counts.pytest, report)
 
 
-def e2e(interpreters, tests):
-    """Playbooks over SSH on hosts of their own."""
+def e2e(name, interpreters, tests):
+    """Playbooks over SSH on hosts of their own; two stages share the tests, unless some are asked for."""
     if os.geteuid() != 0:
-        return Stage("e2e", [], problem="it makes hosts from namespaces, so that it has to run as root")
-    return Stage("e2e", [pytest("e2e", NEWEST, tests or ["tests/e2e"], interpreters)])
+        return Stage(name, [], problem="it makes hosts from namespaces, so that it has to run as root")
+    waiting = [str(path.relative_to(CHECKOUT)) for path in sorted((CHECKOUT / "tests" / "e2e").glob(WAITING_TESTS))]
+    others = ["tests/e2e", "--ignore-glob=*/" + WAITING_TESTS]
+    return Stage(name, [pytest(name, NEWEST, tests or (waiting if name == WAITING else others), interpreters)],
+                 waits=name == WAITING)
 
 
 def sanity(interpreters, tests):
