@@ -26,9 +26,14 @@ def evaluate(connection, assertions):
     Returns:
         For each a dictionary with ``sql``, ``value``, ``min``, ``max``, ``equals``, ``ok`` and ``message``.
     """
-    connection.set_authorizer(_authorize)
+    only_read(connection)
     connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     return [_evaluate(connection, assertion) for assertion in assertions]
+
+
+def only_read(connection):
+    """From here on, whatever SQL somebody else wrote, the connection can do nothing but read."""
+    connection.set_authorizer(_authorize)
 
 
 def _evaluate(connection, assertion):

@@ -80,6 +80,10 @@ class DatabaseError(AppStateError):
     """A file is no SQLite database, or a database is corrupt."""
 
 
+class QueryError(AppStateError):
+    """A query that the app's description has cannot be asked of its database, or is answered with too much."""
+
+
 class AssertionFailed(AppStateError):
     """A database is sound, but does not hold what the app's assertions ask for."""
 
