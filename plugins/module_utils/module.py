@@ -9,10 +9,14 @@ The only part of ``module_utils`` that knows Ansible, beside the modules themsel
 
 from __future__ import annotations
 
+import re
+
 from .app import parse_app
 from .system.errors import AppStateError, ConfigurationError
 from .system.machine import this_machine
 
+# Keys of an app, at any depth, below which every text is a secret; among them the names of HTTP headers.
+SECRETS = re.compile(r"(?i)password\Z|\Abody\Z|\Aping\Z|authorization|cookie|token|secret|api-?key")
 PLACES = {"state_directory": {"type": "path"}, "lock_directory": {"type": "path"}}
 APP = {"app": {"type": "dict", "required": True}}
 SELECTION = {"which": {"type": "str", "default": "latest"}, "before": {"type": "str"}, "archive": {"type": "path"}}
@@ -34,13 +38,20 @@ def run(module, work):
 
 
 def _hide_secrets(module):
-    """The URL of a ping is a secret in the middle of an app, which as a whole is none."""
-    app = module.params.get("app")
-    monitoring = app.get("monitoring") if isinstance(app, dict) else None
-    ping = monitoring.get("ping") if isinstance(monitoring, dict) else None
-    url = ping.get("url") if isinstance(ping, dict) else ping
-    # It may stand in a list, or right in its place, by mistake: what is refused is shown too.
-    module.no_log_values.update(text for text in (url if isinstance(url, list) else [url]) if isinstance(text, str))
+    """Some values in the middle of an app are secrets: the app as a whole is none."""
+    module.no_log_values.update(_secrets_of(module.params.get("app")))
+
+
+def _secrets_of(told, secret=False):
+    """Yields every text that stands below a key of SECRETS, wherever that is: what is refused is shown too."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            yield from _secrets_of(value, secret or (isinstance(name, str) and bool(SECRETS.search(name))))
+    elif isinstance(told, (list, tuple)):
+        for value in told:
+            yield from _secrets_of(value, secret)
+    elif isinstance(told, str) and secret and told:
+        yield told
 
 
 def machine_of(params):

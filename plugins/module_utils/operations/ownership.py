@@ -14,7 +14,7 @@ import os
 import stat
 
 from ..app import check_root
-from ..sources.sqlite import sidecars_of
+from ..sources.sqlite import paths_of
 from ..system import files
 from ..system.accounts import Ownership
 from ..system.errors import AppStateError, ConfigurationError, SourceError, printable
@@ -66,7 +66,7 @@ def _give(app, root_path, dry_run):
     try:
         giving = _Giving(app, root, root_path, dry_run)
         for source in app.sources:
-            for path in [source.path] + (sidecars_of(source.path) if source.type == "sqlite" else []):
+            for path in paths_of(source):
                 giving.give(files.as_bytes(path))
         return giving.given
     finally:

@@ -49,7 +49,7 @@ class Target:
     @property
     def sidecars(self):
         """Relative paths that are moved aside with it."""
-        own = ["%s%s" % (self.path, ending) for ending in getattr(self.source, "sidecars", ())]
+        own = [self.path + ending for ending in getattr(self.source, "sidecars", ())]
         return sidecars_of(self.path) + own if self.is_database else []
 
     def holds(self, path):

@@ -18,7 +18,7 @@ from ..catalog.retention import decide
 from ..monitor import audit
 from ..monitor.status import FAILED, Status
 from ..sources.files import ASIDE
-from ..sources.sqlite import sidecars_of
+from ..sources.sqlite import paths_of
 from ..system import files
 from ..system.errors import AppStateError
 from ..system.locks import AppLock
@@ -113,7 +113,7 @@ def _old_asides(app, machine, now):
     limit = stamp(age.before(now))
     found = []
     for source in app.sources:
-        for path in [source.path] + (sidecars_of(source.path) if source.type == "sqlite" else []):
+        for path in paths_of(source):
             found.extend(_asides_of(app, path, limit))
     return found
 

@@ -9,6 +9,7 @@ A run by hand and a run by cron are this one function. Pruning only happens when
 
 from __future__ import annotations
 
+from ..app import database_paths
 from ..catalog import catalog
 from ..monitor import audit
 from ..monitor.status import Status
@@ -170,18 +171,24 @@ def refuse_destination(app):
 def holdings(backup):
     """What each database of a backup holds: path to ``rows`` and ``bytes``."""
     told = {}
-    for source in backup.manifest.sources:
-        if source["type"] == "sqlite" and source["present"]:
-            tables = (source.get("passport") or {}).get("tables") or {}
-            told[source["path"]] = {"rows": sum(count for count in tables.values() if count), "bytes": source["bytes"]}
+    for record in backup.manifest.sources:
+        if record.get("passport") is not None:
+            told[record["path"]] = _holding(record["passport"], record["bytes"])
+        for inside in record.get("databases") or ():
+            told["%s/%s" % (record["path"], inside["path"])] = _holding(inside.get("passport"), 0)
     return told
+
+
+def _holding(passport, size):
+    tables = (passport or {}).get("tables") or {}
+    return {"rows": sum(count for count in tables.values() if count), "bytes": size}
 
 
 def shrunk(reference, now, app):
     """Texts for the databases of an app that lost at least as much as its guard allows."""
-    texts = []
+    texts, known = [], database_paths(app.sources)
     for path, before in sorted(reference.items()):
-        if app.source_at(path) is None:
+        if path not in known:
             continue  # Somebody took it out of the configuration.
         after = now.get(path, {"rows": 0, "bytes": 0})
         for key, what, most in (("rows", "rows", app.settings.shrink_rows), ("bytes", "size", app.settings.shrink_size)):

@@ -16,10 +16,11 @@ import re
 import stat
 
 from ..archive.members import DIRECTORY, FILE, LINK, Member, shown, stays_inside
-from ..sqlite.header import SIDECARS, looks_like_sqlite
+from ..sqlite.header import looks_like_sqlite
 from ..system import files
 from ..system.errors import SourceError, printable
 from ..system.trees import descend
+from .sqlite import paths_of
 from .taker import Taker
 
 # What a restore moves aside, until it is committed: no state of the application.
@@ -162,10 +163,4 @@ def _compiled(pattern):
 
 def _paths_of_others(app, source):
     """Paths that other sources take, with the sidecars of databases: this one leaves them out."""
-    paths = set()
-    for other in app.sources:
-        if other is not source:
-            paths.add(files.as_bytes(other.path))
-            if other.type == "sqlite":
-                paths.update(files.as_bytes(other.path + sidecar) for sidecar in SIDECARS)
-    return paths
+    return {files.as_bytes(path) for other in app.sources if other is not source for path in paths_of(other)}

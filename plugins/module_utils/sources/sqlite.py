@@ -176,6 +176,13 @@ def sidecars_of(path):
     return [path + sidecar for sidecar in SIDECARS]
 
 
+def paths_of(source):
+    """The paths below the root of a source: its own, and those of the files that go where a database goes."""
+    if source.type != "sqlite" and getattr(source, "format", None) != "sqlite":
+        return [source.path]
+    return [source.path] + sidecars_of(source.path) + [source.path + end for end in getattr(source, "sidecars", ())]
+
+
 def _told(item):
     return {key: item[key] for key in ("sql", "value", "ok") if key in item}
 

@@ -55,6 +55,15 @@ def test_warnings_are_said_once():
     assert ending.warnings == ["one", "two"] and ending.result == {"changed": False}
 
 
+def test_secrets_are_hidden_wherever_they_stand_in_an_app():
+    app = {"name": "x", "sources": [
+        {"type": "postgresql", "database": "club", "password": "pg-secret", "password_file": "/etc/pw"},
+        {"type": "http", "url": "https://x/", "headers": {"Authorization": "Bearer abc", "X-Api-Key": "k3y", "Accept": "text/html"},
+         "body": "posted"}], "monitoring": {"ping": ["https://x/wrong"]}}
+    ending = ended(lambda module, params: {"changed": False}, {"app": app})
+    assert ending.no_log_values == {"pg-secret", "Bearer abc", "k3y", "posted", "https://x/wrong"}
+
+
 def test_the_url_of_a_ping_is_hidden():
     ending = ended(lambda module, params: {"changed": False}, {"app": {"monitoring": {"ping": {"url": "https://x/secret"}}}})
     assert ending.no_log_values == {"https://x/secret"}
