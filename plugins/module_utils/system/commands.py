@@ -28,25 +28,44 @@ def run_command(argv, seconds, environment=None):
         CommandError: names the command, how it ended, and the end of what it said.
     """
     with tempfile.TemporaryFile() as said:
-        try:
-            # The engine is also used without Ansible, whose run_command knows no time limit.
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said,  # pylint: disable=ansible-bad-function
-                                       stderr=subprocess.STDOUT, start_new_session=True,
-                                       env=dict(os.environ, **(environment or {})))
-        except OSError as error:
-            raise CommandError("the command %s could not be started: %s" % (argv[0], error.strerror))
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            raise CommandError("the command %s did not end within %g s and was killed%s"
-                               % (argv[0], seconds, _said(said)), remedy="Give it more time, or find out what it waits for")
-        except BaseException:
-            _kill(process)
-            raise
-        if process.returncode:
-            raise CommandError("the command %s ended with status %d%s" % (argv[0], process.returncode, _said(said)))
+        _run(argv, seconds, environment, said, said)
         return _tail(said)
+
+
+def output_of(argv, seconds, most=65536):
+    """Runs a command likewise; returns the beginning of its standard output alone, as text.
+
+    Args:
+        most: bytes that are returned.
+
+    Raises:
+        CommandError: names the command, how it ended, and the end of what it said on its standard error.
+    """
+    with tempfile.TemporaryFile() as answered, tempfile.TemporaryFile() as said:
+        _run(argv, seconds, None, answered, said)
+        answered.seek(0)
+        return answered.read(most).decode("utf-8", "replace")
+
+
+def _run(argv, seconds, environment, answered, said):
+    """Runs a command with its standard output and error in two open files, which may be one."""
+    try:
+        # The engine is also used without Ansible, whose run_command knows no time limit.
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=answered,  # pylint: disable=ansible-bad-function
+                                   stderr=said, start_new_session=True, env=dict(os.environ, **(environment or {})))
+    except OSError as error:
+        raise CommandError("the command %s could not be started: %s" % (argv[0], error.strerror))
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise CommandError("the command %s did not end within %g s and was killed%s" % (argv[0], seconds, _said(said)),
+                           remedy="Give it more time, or find out what it waits for")
+    except BaseException:
+        _kill(process)
+        raise
+    if process.returncode:
+        raise CommandError("the command %s ended with status %d%s" % (argv[0], process.returncode, _said(said)))
 
 
 def _kill(process):

@@ -12,9 +12,15 @@ from __future__ import annotations
 
 
 class AppStateError(Exception):
-    """The base of all errors that the engine raises on purpose; ``exit_code`` is what a command ends with."""
+    """The base of all errors that the engine raises on purpose.
+
+    Attributes:
+        exit_code: what a command ends with.
+        event: name of what happened, for programs that look for it; None where nobody does.
+    """
 
     exit_code = 1
+    event = None
 
     def __init__(self, message, app=None, path=None, remedy=None):
         super().__init__(message)
@@ -44,8 +50,9 @@ class AppStateError(Exception):
 
     def to_dict(self):
         """What a child process sends its parent; ``from_dict`` makes the error again."""
-        return {"class": type(self).__name__, "message": self.message, "app": self.app, "path": self.path,
+        told = {"class": type(self).__name__, "message": self.message, "app": self.app, "path": self.path,
                 "remedy": self.remedy}
+        return told if self.event is None else dict(told, event=self.event)
 
 
 class ConfigurationError(AppStateError):
@@ -55,9 +62,15 @@ class ConfigurationError(AppStateError):
 
 
 class SchemaTooNewError(AppStateError):
-    """A manifest or a database is of a newer format than this engine or this application understands."""
+    """A manifest is of a newer format than this engine understands."""
 
     exit_code = 78
+
+
+class DataTooNewError(SchemaTooNewError):
+    """A database is of a newer version than the installed application understands."""
+
+    event = "schema_version_too_new"
 
 
 class LockedError(AppStateError):
@@ -72,8 +85,18 @@ class BusyError(AppStateError):
     exit_code = 75
 
 
+class FileSystemError(ConfigurationError):
+    """A database lies on a file system on which SQLite's locks, or its promises to keep data, do not hold."""
+
+    event = "unsupported_filesystem"
+
+
 class SourceError(AppStateError):
     """A source is missing, unreadable, or not what the app says it is."""
+
+
+class StoreUnreachable(AppStateError):
+    """A server that holds state does not answer."""
 
 
 class DatabaseError(AppStateError):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system.commands import TAIL, CommandError, run_command
+from ansible_collections.appstate.backup.plugins.module_utils.system.commands import TAIL, CommandError, output_of, run_command
 
 
 def shell(script):
@@ -21,6 +21,14 @@ def shell(script):
 
 def test_it_returns_what_the_command_said_on_either_stream():
     assert run_command(shell("echo out; echo err >&2"), 10) == "out\nerr\n"
+
+
+def test_standard_output_can_be_had_alone():
+    assert output_of(shell("echo 12; echo 2026 a warning >&2"), 10) == "12\n"
+    assert len(output_of([sys.executable, "-c", "print('x' * 100000)"], 20)) == 65536
+    with pytest.raises(CommandError) as caught:
+        output_of(shell("echo 12; echo no such schema >&2; exit 3"), 10)
+    assert str(caught.value) == "the command /bin/sh ended with status 3: no such schema."
 
 
 def test_no_shell_looks_at_the_words():

@@ -46,6 +46,14 @@ def test_about_names_the_app_once():
     assert error.about("opstage").app == "club"
 
 
+@pytest.mark.parametrize("kind, event", [(errors.DataTooNewError, "schema_version_too_new"),
+                                         (errors.FileSystemError, "unsupported_filesystem")])
+def test_events_are_told_to_programs(kind, event):
+    assert kind("x").to_dict()["event"] == event
+    assert kind("x").exit_code == 78
+    assert "event" not in errors.DatabaseError("x").to_dict()
+
+
 @pytest.mark.parametrize("kind, code", [
     (errors.AppStateError, 1), (errors.ConfigurationError, 78), (errors.SchemaTooNewError, 78),
     (errors.LockedError, 75), (errors.BusyError, 75), (errors.DatabaseError, 1), (errors.RestoreError, 1),
