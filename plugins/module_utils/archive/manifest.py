@@ -22,6 +22,8 @@ from .members import DIGEST, check_path, is_whole, new_digest
 FORMAT = 1
 MOST = 16 * 1024 * 1024
 ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
+# What lies beside an archive, named after the backup that made it; later ones may refer to it too.
+GENERATION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}-\d{8}T\d{6}Z)\.\d{1,5}\.tree\Z")
 KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
         "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
         "warnings": list}
@@ -60,7 +62,17 @@ class Manifest:
     @property
     def bytes(self):
         """Bytes of content that a restore writes."""
+        return self.archived_bytes + sum(source["bytes"] for source in self.generations)
+
+    @property
+    def archived_bytes(self):
+        """Bytes of content in the archive itself."""
         return self.content["members"]["bytes"]
+
+    @property
+    def generations(self):
+        """The sources whose members are in a generation beside the archive (see ``archive.generation``)."""
+        return [source for source in self.sources if "generation" in source]
 
     @property
     def archive(self):
@@ -159,11 +171,20 @@ def _sound(content, beside):
 
 def _is_source(told):
     """Whether a source has what a restore goes by: a plain path below the root, the passport of a database, the format
-    of a dump, and the databases in a volume."""
+    of a dump, the databases in a volume, and what its generation is."""
     inside = told.get("databases")
     return (isinstance(told.get("type"), str) and isinstance(told.get("present"), bool) and _is_plain(told.get("path"))
             and _is_passport(told.get("passport")) and isinstance(told.get("format"), (str, type(None)))
-            and (inside is None or (isinstance(inside, list) and all(map(_is_inside, inside)))))
+            and (inside is None or (isinstance(inside, list) and all(map(_is_inside, inside))))
+            and ("generation" not in told or _has_generation(told)))
+
+
+def _has_generation(told):
+    """Whether it says where its members are, and how their list is checked."""
+    listed = told.get("list")
+    return (isinstance(told["generation"], str) and bool(GENERATION.match(told["generation"]))
+            and _counts(told, ("bytes",)) and isinstance(listed, dict) and _counts(listed, ("count", "bytes"))
+            and _is_digest(listed.get("digest")))
 
 
 def _is_inside(told):

@@ -4,7 +4,7 @@
 
 """Takes one backup of an app: lock, snapshots, one streaming pass, a second look at the finished archive, publication.
 
-Nothing has its final name before the archive was read back and found to be what its sources were.
+An app whose mode is ``cold`` is stopped for no longer than its state is read. Nothing has its final name before the archive was read back and found to be what its sources were.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..system import files, scratch
 from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
 from ..system.times import format_time, stamp
+from .cold import Stopped
 from .journal import refuse_unfinished
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
@@ -37,12 +38,14 @@ class Taken:
         backup: the published Backup.
         warnings: texts for the operator.
         complete: False where something could not be read.
+        problem: a NotRunningError where the app was stopped for the backup and is not well since; else None.
     """
 
-    def __init__(self, backup, warnings, complete):
+    def __init__(self, backup, warnings, complete, problem):
         self.backup = backup
         self.warnings = warnings
         self.complete = complete
+        self.problem = problem
 
 
 def take_backup(app, machine, on_bytes=None, on_phase=None):
@@ -107,6 +110,7 @@ class _Run:
         self._on_bytes = on_bytes
         self._on_phase = on_phase
         self._begun = time.monotonic()
+        self._stopped = Stopped(app, machine, on_phase)
 
     def run(self):
         with ExitStack() as stack:
@@ -133,22 +137,27 @@ class _Run:
                 taker.publish()
             publication.publish(manifest)
         backup = catalog.Backup(self._id, manifest, os.path.join(self._app.directory, publication.archive_name))
-        return Taken(backup, self._room.all_warnings(), not self._room.unreadable)
+        self._stopped.probe()
+        return Taken(backup, self._room.all_warnings(), not self._room.unreadable, self._stopped.problem)
 
     def _write(self, takers, kind, descriptor):
         stream = None
-        try:
-            self._on_phase("snapshots", None)
+        if self._app.mode == "cold":
             for taker in takers:
-                taker.prepare()
-            self._on_phase("archive", self._expected())
-            stream = streams.compressor(kind, descriptor)
+                taker.look()  # What is missing is better found while the app still runs.
+        try:
             with tempfile.TemporaryFile(dir=self._app.directory) as lines:
-                writer = ArchiveWriter(stream, lines, self._on_bytes)
-                for taker in takers:
-                    taker.write(writer)
-                for taker in takers:
-                    taker.finish()
+                with self._stopped:
+                    self._on_phase("snapshots", None)
+                    for taker in takers:
+                        taker.prepare()
+                    self._on_phase("archive", self._expected())
+                    stream = streams.compressor(kind, descriptor)
+                    writer = ArchiveWriter(stream, lines, self._on_bytes)
+                    for taker in takers:
+                        taker.write(writer)
+                    for taker in takers:
+                        taker.finish()
                 writer.finish(lambda *totals: self._make_manifest(takers, *totals))
             stream.close()
         except BaseException:
@@ -157,12 +166,15 @@ class _Run:
             raise
 
     def _make_manifest(self, takers, count, size, digest):
-        self._manifest = Manifest({
+        content = {
             "format": FORMAT, "id": self._id, "app": self._app.name, "host": self._machine.hostname,
             "created": format_time(self._created), "duration": self._seconds(), "kind": "full", "app_version": None,
             "sources": [taker.record() for taker in takers],
             "members": {"count": count, "bytes": size, "digest": digest},
-            "verified": None, "warnings": self._room.all_warnings()})
+            "verified": None, "warnings": self._room.all_warnings()}
+        if self._stopped.seconds is not None:
+            content["downtime"] = self._stopped.seconds
+        self._manifest = Manifest(content)
         return self._manifest.to_bytes()
 
     def _verify(self, descriptor):
@@ -171,7 +183,7 @@ class _Run:
         Each member's digest was taken from the bytes that came from the source, and a database's bytes are those that
         were examined. So an archive that gives these digests back holds what was examined.
         """
-        self._on_phase("verification", self._manifest.bytes)
+        self._on_phase("verification", self._manifest.archived_bytes)
         contents = read_archive(descriptor, self._app.directory, on_bytes=self._on_bytes)
         contents.lines.close()
         if contents.manifest is None or contents.manifest.to_bytes() != self._manifest.to_bytes():
@@ -185,7 +197,7 @@ class _Run:
     def _expected(self):
         """About how many bytes there are to write: as many as last time."""
         earlier = catalog.newest_good(self._app.directory, self._app.name)
-        return None if earlier is None else earlier.manifest.bytes
+        return None if earlier is None else earlier.manifest.archived_bytes
 
     def _seconds(self):
         return round(time.monotonic() - self._begun, 3)
