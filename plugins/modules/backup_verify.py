@@ -109,7 +109,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
     with select(app, params["which"], params["before"], params["archive"]) as selected:
         found = verify(selected, params["level"], app)
         result = {"changed": False, "verified": found.ok, "level": found.level, "problems": found.problems,
-                  "members": found.members, "backup": selected.to_dict(machine_of(params).now())}
+                  "members": found.members, "warnings": found.notes, "backup": selected.to_dict(machine_of(params).now())}
     if not found.ok:
         first = found.problems[0]
         result.update(failed=True, msg="%s%s: %s%s (%d %s in all)." % (

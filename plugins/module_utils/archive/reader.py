@@ -45,11 +45,11 @@ class Contents:
         count, bytes: members (ours not counted), and bytes of their content.
         problems: list of ``{"member", "problem"}``; member is None where it is the archive as a whole.
         digest: of the archive's file, where it was asked for.
-        marked: paths of the files whose content begins with the ``mark`` that was asked for.
+        marked: path to kind, for the files whose content begins with one of the ``marks`` that were asked for.
     """
 
     def __init__(self):
-        self.marked = []
+        self.marked = {}
         self.manifest = None
         self.lines = None
         self.count = 0
@@ -99,13 +99,13 @@ class FileDigest:
         self._thread.join()
 
 
-def read_archive(descriptor, scratch, extractor=None, on_bytes=None, mark=None):
+def read_archive(descriptor, scratch, extractor=None, on_bytes=None, marks=None):
     """Reads all of an open archive.
 
     Args:
         scratch: path of a directory for temporary files.
         extractor: gets each member as it comes (see ``extract.Extractor``); without it contents are only digested.
-        mark: bytes; files that begin with them are named in ``Contents.marked``.
+        marks: bytes to kind; files that begin with them are named in ``Contents.marked``.
 
     Returns:
         Contents. Damage is listed in ``problems``; only what nobody can read on after (a cut, a broken header) ends
@@ -116,7 +116,7 @@ def read_archive(descriptor, scratch, extractor=None, on_bytes=None, mark=None):
     try:
         stream = open_plain(descriptor)
         try:
-            _Reading(contents, stream, scratch, extractor, on_bytes, mark).run()
+            _Reading(contents, stream, scratch, extractor, on_bytes, marks or {}).run()
         finally:
             stream.close()
         contents.digest = file_digest.hexdigest()
@@ -125,20 +125,20 @@ def read_archive(descriptor, scratch, extractor=None, on_bytes=None, mark=None):
         file_digest.abandon()
 
 
-def read_single(descriptor, scratch, path, extractor=None):
+def read_single(descriptor, scratch, path, kind, extractor=None):
     """The Contents of a file that is no archive, but one member by itself, compressed or not: a bare database."""
     contents = Contents()
     stream = open_plain(descriptor)
     try:
         member = Member(path, FILE, mtime=os.fstat(descriptor).st_mtime_ns)
         pieces = iter(lambda: stream.read(tar.CHUNK), b"")
-        member.digest, member.size = _digest_into(pieces, extractor.create(member) if extractor is not None else None)
+        member.digest, member.size = digest_into(pieces, extractor.create(member) if extractor is not None else None)
     finally:
         stream.close()
     contents.lines = tempfile.TemporaryFile(dir=scratch)
     contents.lines.write(member.line())
     contents.lines.seek(0)
-    contents.count, contents.bytes, contents.marked = 1, member.size, [path]
+    contents.count, contents.bytes, contents.marked = 1, member.size, {path: kind}
     return contents
 
 
@@ -154,7 +154,7 @@ def first_bytes(descriptor, count):
 class _Reading:
     """One pass over one archive."""
 
-    def __init__(self, contents, stream, scratch, extractor, on_bytes, mark):
+    def __init__(self, contents, stream, scratch, extractor, on_bytes, marks):
         self._contents = contents
         self._tar = tar.TarReader(stream)
         self._seen = tempfile.TemporaryFile(dir=scratch)
@@ -162,7 +162,7 @@ class _Reading:
         self._scratch = scratch
         self._extractor = extractor
         self._on_bytes = on_bytes or (lambda count: None)
-        self._mark = mark
+        self._marks = marks
         self._list_digest = new_digest()
         self._repeats = Repeats()
         self._hard_link = None
@@ -217,12 +217,13 @@ class _Reading:
 
     def _take_file(self, member):
         sink = self._extractor.create(member) if self._extractor is not None else None
-        member.digest, unused = _digest_into(self._marking(member), sink)
+        member.digest, unused = digest_into(self._marking(member), sink)
 
     def _marking(self, member):
         for number, piece in enumerate(self._tar.content()):
-            if not number and self._mark is not None and piece.startswith(self._mark):
-                self._contents.marked.append(member.path)
+            for mark, kind in () if number else self._marks.items():
+                if piece.startswith(mark):
+                    self._contents.marked[member.path] = kind
             self._on_bytes(len(piece))
             yield piece
 
@@ -268,7 +269,7 @@ class _Reading:
         contents.lines = self._declared
 
 
-def _digest_into(pieces, sink):
+def digest_into(pieces, sink):
     """Digest and size of a content; each piece also goes to the sink, where there is one, which is then closed."""
     size = 0
     with PieceDigest() as digest:

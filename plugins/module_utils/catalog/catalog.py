@@ -47,6 +47,7 @@ class Backup:
         content = self.manifest.content
         shown = ("app", "host", "created", "duration", "kind", "sources", "verified", "warnings", "members")
         told.update({key: content[key] for key in shown})
+        told.update({key: content.get(key) for key in ("app_version", "schema_version", "downtime")})
         told["size"] = content["archive"]["size"]
         told["digest"] = content["archive"]["digest"]
         told["age_seconds"] = int((now - self.manifest.created).total_seconds())

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from ..archive.members import DIRECTORY, shown
 from ..archive.reader import entries
-from ..sources.checking import checks_of, record_of
-from ..sources.sqlite import sidecars_of
+from ..sources.checking import checks_of, kind_of, record_of
+from ..sources.sqlite import paths_of, sidecars_of
 from ..sources.stores import is_store
 from ..system import files
 from ..system.errors import RestoreError
@@ -147,8 +147,9 @@ def _untold(path, targets):
     return "%s is not in the backup, so it stays as it is" % path
 
 
-def plan_of_contents(app, contents, stores=True):
-    """The Plan for an archive without a manifest, after a first reading; ``stores`` as above.
+def plan_of_contents(app, contents, stores=True, some=False):
+    """The Plan for an archive without a manifest, after a first reading; ``stores`` as above. Where only ``some`` of the
+    sources are wanted, an archive need not have the others: recipes also put each into a file of its own.
 
     Raises:
         RestoreError: it cannot be told where a database belongs, or nothing belongs anywhere.
@@ -156,7 +157,7 @@ def plan_of_contents(app, contents, stores=True):
     matching = _Matching(app, contents)
     matching.by_path()
     matching.by_content()
-    return matching.plan(stores)
+    return matching.plan(stores, some)
 
 
 class _Matching:
@@ -166,26 +167,26 @@ class _Matching:
         self._app = app
         self._contents = contents
         # A database inside a source of files is a database first.
-        self._sources = sorted(app.sources, key=lambda source: source.type != "sqlite")
-        self._databases = {files.as_bytes(path): source for source in self._sources if source.type == "sqlite"
-                           for path in [source.path] + sidecars_of(source.path)}
+        self._sources = sorted(app.sources, key=lambda source: source.type == "files")
+        self._databases = {files.as_bytes(path): source for source in self._sources if kind_of(source) is not None
+                           for path in paths_of(source)}
         self._prefixes = _prefixes(app.root)
         self._moved = {}
         self._found = {}
         self._present = set()
-        self._strays = []
+        self._strays = {}
         self._stray_count = 0
         self._warnings = []
 
     def by_path(self):
         """Members that lie where a source is: below the root, or with the end of the root's own path in front."""
-        marked = set(self._contents.marked)
+        marked = self._contents.marked
         for member in entries(self._contents.lines):
             place, source = self._place_of(member.path)
             if source is not None:
                 self._put(member.path, place, source)
             elif member.path in marked:
-                self._strays.append(member.path)
+                self._strays[member.path] = marked[member.path]
             elif member.type != DIRECTORY:
                 self._stray_count += 1
 
@@ -215,16 +216,19 @@ class _Matching:
 
     def by_content(self):
         """A database that lies elsewhere, where it can belong to one source only."""
-        missing = [source for source in self._sources if source.type == "sqlite" and not self._has(source)]
-        if len(missing) == 1 and len(self._strays) == 1:
-            self._take(missing[0], self._strays.pop())
-        elif missing and self._strays:
-            raise RestoreError("the archive has %s, and it cannot be told which one is %s"
-                               % (", ".join(shown(path) for path in self._strays[:5]), missing[0].path),
-                               app=self._app.name,
-                               remedy="Extract the right one, and restore that file with the app's one source")
+        for kind in set(self._strays.values()):
+            strays = [path for path, known in self._strays.items() if known == kind]
+            missing = [source for source in self._sources if kind_of(source) == kind and not self._has(source)]
+            if len(missing) == 1 and len(strays) == 1:
+                self._take(missing[0], strays[0])
+            elif missing:
+                raise RestoreError("the archive has %s, and it cannot be told which one is %s"
+                                   % (", ".join(shown(path) for path in strays[:5]), missing[0].path),
+                                   app=self._app.name,
+                                   remedy="Extract the right one, and restore that file with the app's one source")
 
     def _take(self, source, member_path):
+        del self._strays[member_path]
         self._put(member_path, files.as_bytes(source.path), source)
         self._warnings.append("%s in the archive is taken as %s" % (shown(member_path), source.path))
         # Rows that were committed last may stand in files beside it alone.
@@ -237,8 +241,8 @@ class _Matching:
     def _has(self, source):
         return files.as_bytes(source.path) in self._present
 
-    def plan(self, stores):
-        for source in self._sources:
+    def plan(self, stores, some):
+        for source in () if some else self._sources:
             if source.type == "sqlite" and source.required and not self._has(source):
                 raise RestoreError("the archive has no database for %s" % source.path, app=self._app.name,
                                    remedy="List it with tar -t; it may be an archive of something else")

@@ -116,6 +116,8 @@ class _Run:
         taken = take_backup_locked(self._app, self._machine, on_bytes, on_phase)
         self._ran.backup, self._ran.complete = taken.backup, taken.complete
         self._ran.warnings.extend(taken.warnings)
+        if taken.problem is not None:
+            self._ran.fail(taken.problem)
         self._try(self._guard_clock, earlier, taken.backup)
         self._try(self._guard_shrinking, earlier, taken.backup)
 

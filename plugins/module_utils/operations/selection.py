@@ -16,7 +16,7 @@ import stat
 
 from ..archive.reader import Contents, first_bytes, read_archive, read_single
 from ..catalog import catalog
-from ..sqlite.header import MAGIC, looks_like_sqlite
+from ..sources.checking import MARKS
 from ..system import files
 from ..system.errors import ArchiveError, ConfigurationError, SourceError
 from ..system.times import format_time
@@ -32,14 +32,14 @@ class Selected:
         path: absolute.
         descriptor: open for reading.
         backup: the Backup, where its manifest lies beside it; else None.
-        bare: True for a database that is in no archive.
+        bare: the kind (see ``sources.checking``) of a database or a dump that is in no archive; else None.
     """
 
     def __init__(self, path, backup=None):
         self.path = path
         self.backup = backup
         self.descriptor = None
-        self.bare = False
+        self.bare = None
 
     def __enter__(self):
         try:
@@ -54,7 +54,7 @@ class Selected:
             if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
                 raise SourceError("is not a regular file", path=self.path)
             if self.backup is None:
-                self.bare = self._begins_like_a_database()
+                self.bare = self._kind_of_bare()
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -63,11 +63,12 @@ class Selected:
     def __exit__(self, *unused):
         os.close(self.descriptor)
 
-    def _begins_like_a_database(self):
+    def _kind_of_bare(self):
         try:
-            return looks_like_sqlite(first_bytes(self.descriptor, 16))
+            start = first_bytes(self.descriptor, 16)
         except ArchiveError:
-            return False  # Damaged: a reading says how.
+            return None  # Damaged: a reading says how.
+        return next((kind for mark, kind in MARKS.items() if start.startswith(mark)), None)
 
     @property
     def manifest(self):
@@ -79,17 +80,17 @@ class Selected:
         """The backup's id, or the file's name."""
         return os.path.basename(self.path) if self.backup is None else self.backup.id
 
-    def read(self, scratch, extractor=None, mark=MAGIC, on_bytes=None):
+    def read(self, scratch, extractor=None, on_bytes=None):
         """Reads all of it; see ``archive.reader.read_archive``. A manifest beside it has to fit what was read."""
         if self.bare:
             return self._read_bare(scratch, extractor)
-        contents = read_archive(self.descriptor, scratch, extractor, on_bytes, mark)
+        contents = read_archive(self.descriptor, scratch, extractor, on_bytes, MARKS)
         self._compare(contents)
         return contents
 
     def _read_bare(self, scratch, extractor):
         try:
-            return read_single(self.descriptor, scratch, DATABASE, extractor)
+            return read_single(self.descriptor, scratch, DATABASE, self.bare, extractor)
         except ArchiveError as error:
             if extractor is not None:
                 raise

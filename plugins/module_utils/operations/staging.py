@@ -82,17 +82,17 @@ class Staging:
         if selected.manifest is not None:
             plan = plan_of_manifest(self._app, selected.manifest, stores)
         else:
-            plan = self._plan_of_unknown(selected, stores)
+            plan = self._plan_of_unknown(selected, stores, bool(only))
         self.warnings.extend(plan.warnings)
         return plan.narrowed(only, self._app.name)
 
-    def _plan_of_unknown(self, selected, stores):
+    def _plan_of_unknown(self, selected, stores, some):
         contents = selected.read(self._own_path)
         try:
             refuse_damaged(contents, selected.path)
             if contents.manifest is None:
                 self._need(contents.bytes)
-                return plan_of_contents(self._app, contents, stores)
+                return plan_of_contents(self._app, contents, stores, some)
             self.warnings.append("the archive has no manifest beside it, so damage in its padding goes unseen")
             self._need(contents.bytes)
             return plan_of_manifest(self._app, contents.manifest, stores)
@@ -201,7 +201,7 @@ def predicted_plan(app, selected, only, stores=True):
     try:
         refuse_damaged(contents, selected.path)
         manifest = selected.manifest or contents.manifest
-        plan = plan_of_contents(app, contents, stores) if manifest is None else plan_of_manifest(app, manifest, stores)
+        plan = plan_of_contents(app, contents, stores, bool(only)) if manifest is None else plan_of_manifest(app, manifest, stores)
         plan = plan.narrowed(only, app.name)
         if only:
             _refuse_missing(plan, contents.lines, app)

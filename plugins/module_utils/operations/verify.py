@@ -5,20 +5,23 @@
 """Says what is wrong with a backup, member by member, without touching live state.
 
 Levels, each with all of the ones before: ``presence`` (manifest and archive are there and fit), ``checksum`` (every
-byte of the archive is what was written), ``content`` (its databases are sound and what they were).
+byte of the archive is what was written), ``content`` (its databases and dumps are sound and what they were).
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import ExitStack
 
 from ..archive.extract import Extractor
 from ..archive.reader import first_bytes
-from ..sources.checking import Check, checks_of
+from ..sources.checking import COPY, Check, checks_of
 from ..sources.sqlite import FALLBACK
+from ..sources.store import Staged
+from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, printable
+from ..system.errors import AppStateError, ArchiveError, StoreUnreachable, printable
 from ..system.scratch import Scratch, reap
 from .selection import DATABASE
 
@@ -28,12 +31,14 @@ MOST_DATABASES = 1000
 
 
 class Verification:
-    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``), and the number of members."""
+    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``), the number of members, and ``notes``,
+    texts for the operator about what is no problem of the backup."""
 
-    def __init__(self, level, problems, members=None):
+    def __init__(self, level, problems, members=None, notes=()):
         self.level = level
         self.problems = problems
         self.members = members
+        self.notes = list(notes)
 
     @property
     def ok(self):
@@ -70,6 +75,7 @@ class _Verifying:
         self._app = app
         self._scratch = scratch
         self._on_bytes = on_bytes
+        self._notes = []
 
     def run(self, level):
         known = self._checks_of_manifest()
@@ -80,11 +86,11 @@ class _Verifying:
             problems.append({"member": None, "problem": "the archive is empty"})
         if level == "content" and not problems:
             if known is None:
-                known = [Check(os.fsdecode(path), "sqlite", None, self._source_at(os.fsdecode(path)))
-                         for path in contents.marked[:MOST_DATABASES]]
+                known = [Check(os.fsdecode(path), kind, None, self._source_at(os.fsdecode(path)))
+                         for path, kind in list(contents.marked.items())[:MOST_DATABASES]]
                 self._read(self._extractor(known))
             problems.extend(self._check(known))
-        return Verification(level, problems, contents.count)
+        return Verification(level, problems, contents.count, self._notes)
 
     def _read(self, extractor):
         try:
@@ -102,7 +108,7 @@ class _Verifying:
     def _checks_of_manifest(self):
         """What is to be checked by the manifest, or None where only a reading can tell."""
         if self._selected.bare:
-            return [Check(os.fsdecode(DATABASE), "sqlite")]
+            return [Check(os.fsdecode(DATABASE), self._selected.bare)]
         if self._selected.manifest is None:
             return None
         return [check for record in self._selected.manifest.sources if record["present"]
@@ -125,15 +131,33 @@ class _Verifying:
                 yield {"member": printable(files.as_bytes(check.path)), "problem": "is missing"}
                 continue
             try:
-                for trouble in check.troubles(directory):
+                for trouble in check.troubles(directory) or self._rehearse(check, directory):
                     yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
             finally:
                 os.close(directory)
 
 
+    def _rehearse(self, check, directory):
+        """What is wrong with a dump that is brought into its store, beside the live state and for a moment."""
+        store = store_of(self._app, check.path, None) if self._app is not None else None
+        if store is None or not store.rehearses:
+            return []
+        record = next((each for each in self._selected.manifest.sources if each["path"] == check.path), None)
+        begun = {"token": secrets.token_hex(8), "force": False}
+        try:
+            state = store.stage(Staged(directory, None, COPY, None), record, begun)
+        except StoreUnreachable as error:
+            self._notes.append("%s was not restored for a trial: %s" % (store.title, error.message))
+            return []
+        except AppStateError as error:
+            return [error.message]
+        store.discard(state)
+        return []
+
+
 def _is_archive(selected):
     """Whether the first bytes are those of something that can be restored from."""
-    if selected.bare:
+    if selected.bare is not None:
         return True
     try:
         start = first_bytes(selected.descriptor, 512)

@@ -10,13 +10,16 @@ Each is extracted by itself, as COPY, into a private directory, and judged there
 from __future__ import annotations
 
 from ..sqlite.examine import fold_sidecars
-from ..sqlite.header import SIDECARS
+from ..sqlite.header import MAGIC, SIDECARS
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
 from ..system.errors import AppStateError
 from .sqlite import check_copy
 
 COPY = "database.db"
+# What a database or a dump begins with, and the kind that it then is of. A dump of pg_dump -Fc begins with these letters
+# (src/bin/pg_dump/pg_backup_archiver.c of PostgreSQL).
+MARKS = {MAGIC: "sqlite", b"PGDMP": "postgresql"}
 
 
 class Check:
@@ -51,14 +54,18 @@ class Check:
 
 def checks_of(record, source=None):
     """The Checks for what a manifest says of a source; ``source`` is the app's at the same path, where there is one."""
-    kind, path, passport = record["type"], record["path"], record.get("passport")
-    if kind in ("sqlite", "postgresql"):
+    path, passport = record["path"], record.get("passport")
+    kind = record["type"] if record["type"] in ("sqlite", "postgresql") else record.get("format")
+    if kind is not None:
         return [Check(path, kind, passport, source)]
-    if kind in ("command", "http"):
-        return [Check(path, record.get("format") or "raw", passport, source)]
     inside = {database.path: database for database in getattr(source, "databases", ())}
     return [Check("%s/%s" % (path, told["path"]), "sqlite", told.get("passport"), inside.get(told["path"]))
             for told in record.get("databases") or ()]
+
+
+def kind_of(source):
+    """The kind of database or dump that a source is, whatever way it is taken; None for files and volumes."""
+    return source.type if source.type in ("sqlite", "postgresql") else getattr(source, "format", None)
 
 
 def record_of(source):

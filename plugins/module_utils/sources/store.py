@@ -17,7 +17,7 @@ class Staged:
     Attributes:
         tree: descriptor of the directory that the archive's members were extracted to.
         tree_path: where that is, relative to the root (text).
-        path: of the source, relative to the tree and to the root (text).
+        path: of the source's members, relative to the tree (text).
         lines: open file with one line a member of the archive; see ``archive.reader.entries``.
     """
 
@@ -33,8 +33,11 @@ class Store:
 
     Args:
         app, source: as the operator describes them.
-        root: descriptor of the app's root.
+        root: descriptor of the app's root; None where nothing but ``stage`` and ``discard`` are called.
     """
+
+    # Whether verifying a backup with its app stages it too: that must leave no trace of itself.
+    rehearses = False
 
     def __init__(self, app, source, root):
         self._app = app
@@ -53,6 +56,10 @@ class Store:
             staged: a Staged.
             record: what the manifest says of the source; None for an archive without a manifest.
             state: ``{"token": 16 hexadecimal digits}``, and ``force``: whether the operator wants it whatever comes.
+
+        Raises:
+            StoreUnreachable: nobody can say whether it would work.
+            AppStateError: what is wrong; nothing is left of the attempt.
 
         Returns:
             The state with what the next steps have to know. It may have ``warnings``, a list of texts.

@@ -138,13 +138,13 @@ class Tools:
         return member
 
     @staticmethod
-    def read(source, extractor=None, mark=None):
+    def read(source, extractor=None, marks=None):
         """The Contents of an archive: a path, or bytes."""
         with (io.open(source, "rb") if isinstance(source, str) else tempfile.TemporaryFile()) as file:
             if not isinstance(source, str):
                 file.write(source)
                 file.flush()
-            return read_archive(file.fileno(), None, extractor, mark=mark)
+            return read_archive(file.fileno(), None, extractor, marks=marks)
 
     def extract(self, source, staging, rename=None, finish=True):
         """Extracts into a new directory; returns the Contents."""

@@ -199,8 +199,9 @@ def test_many_different_paths_are_no_repeats_on_a_host_of_32_bits_too():
 
 def test_marked_files_are_named(tools):
     mark = b"SQLite format 3\0"
-    data = tools.entry(b"a.db", mark + b"x") + tools.entry(b"b", b"x" + mark) + tools.entry(b"c", mark[:5]) + tar.END
-    assert tools.read(data, mark=mark).marked == [b"a.db"]
+    data = tools.entry(b"a.db", mark + b"x") + tools.entry(b"b", b"x" + mark) + tools.entry(b"c", mark[:5]) \
+        + tools.entry(b"d", b"PGDMP\1") + tar.END
+    assert tools.read(data, marks={mark: "sqlite", b"PGDMP": "postgresql"}).marked == {b"a.db": "sqlite", b"d": "postgresql"}
 
 
 def test_progress_tells_every_byte(tools):
@@ -219,10 +220,10 @@ def test_a_bare_file_is_one_member(tools, kind):
     with tempfile.TemporaryFile() as file:
         file.write(tools.compressed(content, kind))
         file.flush()
-        contents = reader.read_single(file.fileno(), None, b"database.db")
+        contents = reader.read_single(file.fileno(), None, b"database.db", "sqlite")
         member, = reader.entries(contents.lines)
         assert (member.path, member.size, member.digest) == (b"database.db", 700000, digest_of(content))
-        assert (contents.count, contents.bytes, contents.marked) == (1, 700000, [b"database.db"])
+        assert (contents.count, contents.bytes, contents.marked) == (1, 700000, {b"database.db": "sqlite"})
         assert reader.first_bytes(file.fileno(), 16) == content[:16]
 
 
@@ -234,7 +235,7 @@ def test_a_damaged_bare_file_is_refused(tools):
                 file.write(broken)
                 file.flush()
                 with pytest.raises(ArchiveError):
-                    reader.read_single(file.fileno(), None, b"database.db")
+                    reader.read_single(file.fileno(), None, b"database.db", "sqlite")
 
 
 # GNU tar's formats; all that are not pax tell whole seconds.

@@ -21,7 +21,7 @@ def test_the_newest_an_id_a_time_and_a_path(host):
     for words, chosen in (({}, second), ({"which": first.id}, first), ({"before": first.manifest.content["created"]}, first),
                           ({"archive": first.path}, first)):
         with select(host.app(), **words) as selected:
-            assert (selected.id, selected.path, selected.bare) == (chosen.id, chosen.path, False)
+            assert (selected.id, selected.path, selected.bare) == (chosen.id, chosen.path, None)
             assert selected.manifest.to_bytes() == chosen.manifest.to_bytes()
             assert selected.to_dict(host.time)["digest"] == chosen.manifest.archive["digest"]
 
@@ -61,7 +61,7 @@ def test_a_bare_database(host, squeeze):
     with open(host.at("data/notes.db"), "rb") as source, (gzip.open if squeeze else open)(path, "wb") as target:
         shutil.copyfileobj(source, target)
     with select(None, archive=path) as selected:
-        assert selected.bare
+        assert selected.bare == "sqlite"
 
 
 def test_a_backup_that_is_not_good_is_refused_and_described(host):
@@ -92,7 +92,7 @@ def test_damage_at_the_beginning_is_found_by_reading_and_not_before(host):
     with open(path, "wb") as file:
         file.write(b"\x1f\x8b\x08" + b"\xff" * 60)
     with select(None, archive=path) as selected:
-        assert not selected.bare
+        assert selected.bare is None
     assert describe(path, host.time)["good"] is None
 
 
