@@ -208,9 +208,10 @@ def verify_app(options, machine):
         finally:
             progress.end()
         told = {"backup": selected.to_dict(machine.now()), "verified": found.ok, "level": found.level,
-                "problems": found.problems}
+                "problems": found.problems, "notes": found.notes}
         lines = ["%s%s" % (problem["member"] + ": " if problem["member"] else "", problem["problem"])
                  for problem in found.problems] or ["%s is good (%s)" % (selected.id, found.level)]
+        lines.extend("note: %s" % note for note in found.notes)
     _say(options, told, "\n".join(lines))
     return 0 if found.ok else 1
 
