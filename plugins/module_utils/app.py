@@ -140,6 +140,7 @@ def parse_app(told, need_destination=True):
         mode=reader.choice(told, "mode", MODES), version=reader.version(told, sources),
         version_max=reader.optional(told, "version_max", reader.version_max), profile=told.get("profile"))
     reader.destination_outside(app)
+    reader.can_be_stopped(app)
     return app
 
 
@@ -222,6 +223,11 @@ class _AppReader(SourceReader):
             self.fail("'status' of 'health' is a number or a list of numbers, not %r" % (status,))
         self.flag(told, "validate_certs", True, "'health'")
         return dict(told)
+
+    def can_be_stopped(self, app):
+        if app.mode == "cold" and app.service is None:
+            self.fail("'mode' is cold, and without a 'service' it is not known how the app is stopped and started",
+                      "Give it a 'service', or leave 'mode' out")
 
     def destination_outside(self, app):
         if app.destination is None:

@@ -242,7 +242,7 @@ def _child(parent, answer, function, args, identity, root, limits):
     try:
         # What the parent made is never finalised here: it may delete files or end processes.
         gc.freeze()
-        _reset_signals()
+        reset_signals()
         answer = _only_descriptors(answer, root)
         _limit_memory(limits.memory_bytes)
         _confine(parent, identity, root)
@@ -284,13 +284,15 @@ def _failure(text):
     return {"error": ChildError("the child process %s" % text).to_dict()}
 
 
-def _reset_signals():
+def reset_signals(handled=()):
+    """No signal is held back any more, and each does what it does by default, but those in a dictionary of handlers."""
+    handlers = dict(handled)
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if number in (signal.SIGKILL, signal.SIGSTOP):
             continue
         try:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, handlers.get(number, signal.SIG_DFL))
         except (OSError, ValueError):
             continue
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -309,17 +311,18 @@ def _only_descriptors(answer, root):
         os.dup2(null, number)
     for number, descriptor in enumerate(high, 3):
         os.dup2(descriptor, number, inheritable=False)
-    _close_from(3 + len(high))
+    close_descriptors(range(3 + len(high)))
     return 3
 
 
-def _close_from(lowest):
+def close_descriptors(kept):
+    """Closes all of this process's descriptors but those that are kept."""
     try:
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
-        numbers = range(lowest, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
+        numbers = range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
     for number in numbers:
-        if number >= lowest:
+        if number not in kept:
             try:
                 os.close(number)
             except OSError:
