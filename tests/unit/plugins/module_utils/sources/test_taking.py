@@ -28,7 +28,7 @@ def room(tmp_path):
 def test_each_type_of_source_has_a_taker_with_the_same_interface():
     assert set(TAKERS) == set(SOURCES)
     for taker in TAKERS.values():
-        for name in ("prepare", "write", "finish", "record", "close"):
+        for name in ("look", "prepare", "write", "finish", "record", "publish", "close"):
             assert callable(getattr(taker, name))
 
 
