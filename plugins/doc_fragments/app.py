@@ -16,8 +16,8 @@ options:
     description:
       - One application as the inventory describes it.
       - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
-        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service) and
-        V(health)."
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service),
+        V(health) and V(profile)."
       - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
         V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
       - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
@@ -32,8 +32,8 @@ options:
     description:
       - One application as the inventory describes it.
       - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
-        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service) and
-        V(health)."
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service),
+        V(health) and V(profile)."
       - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
         V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
       - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
