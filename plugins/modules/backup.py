@@ -14,6 +14,8 @@ description:
     that passes C(integrity_check) and the assertions of the app; then files, in one streaming pass.
   - The finished archive is read back before it gets its final name. What is listed can be restored.
   - Either a whole, verified backup is published, or the module fails and leaves nothing behind.
+  - An app whose C(mode) is V(cold) is stopped while its state is read, and started again whatever happens. Where it cannot be
+    started the module fails, also when the backup is good and published.
   - It is the same run that the schedule starts on the host. Hooks of the app are run, backups that its retention does not keep
     are pruned after a good run, and its status file, metrics, audit log and ping say how the run ended.
 extends_documentation_fragment:
@@ -30,7 +32,7 @@ attributes:
     description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
-      - In check mode it is looked whether everything is there that a backup needs, and nothing is written.
+      - In check mode it is looked whether everything is there that a backup needs, and nothing is written or stopped.
   diff_mode:
     description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
@@ -103,6 +105,9 @@ backup:
     duration:
       description: Seconds it took.
       type: float
+    downtime:
+      description: Seconds from the beginning of the app's stop to the end of its start. V(null) for an app that was not stopped.
+      type: float
     verified:
       description: To what level it was verified, and when.
       type: dict
@@ -114,6 +119,10 @@ backup:
       description: What the operator should know, for example a file that changed while it was read.
       type: list
       elements: str
+cold:
+  description: Whether the app was, or in check mode would be, stopped for the backup.
+  returned: success
+  type: bool
 pruned:
   description: Ids of the backups that were removed.
   returned: success
@@ -142,6 +151,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
         result = {"changed": True, "backup": None, "complete": True, "pruned": []}
     else:
         result = _ran(run_backup(app, machine, accept_shrink=params["accept_shrink"]), machine)
+    result["cold"] = app.mode == "cold"
     if module._diff:
         after = result["backup"]["id"] if result["backup"] else "a new backup"
         result["diff"] = {"before": "%s\n" % newest, "after": "%s\n" % after, "before_header": app.directory,

@@ -93,6 +93,9 @@ backups:
     age_seconds:
       description: How long ago that was.
       type: int
+    downtime:
+      description: Seconds that the app was stopped for the backup. V(null) where it was not.
+      type: float
     verified:
       description: To what level it was verified, and when. V(null) if it never was.
       type: dict

@@ -13,7 +13,7 @@ def test_check_run_check_again_and_run_again(host, run, tree, returned):
     host.fill("delete")
     before = tree(host.path)
     predicted = run.ok(app=host.described(), check=True)
-    assert predicted == {"changed": True, "backup": None, "complete": True, "pruned": []}
+    assert predicted == {"changed": True, "backup": None, "complete": True, "pruned": [], "cold": False}
     assert tree(host.path) == before
     made = run.ok(app=host.described())
     assert made["changed"] and made["complete"] and set(returned) <= set(made)
@@ -72,3 +72,23 @@ def test_a_corrupt_database_fails_the_task_and_leaves_nothing(host, run):
     failed = run.failed(app=host.described(sources=[{"type": "sqlite", "path": "data/notes.db"}]))
     assert failed["error"]["class"] == "DatabaseError" and "corrupt" in failed["msg"]
     assert os.listdir(host.app().directory) == []
+
+
+def test_a_cold_backup_says_so_and_check_mode_stops_nothing(host, run):
+    host.fill()
+    log = host.place("log")
+    service = {step: ["sh", "-c", "echo %s >> %s" % (step, log)] for step in ("stop", "start")}
+    app = host.described(mode="cold", service=service)
+    assert run.ok(app=app, check=True)["cold"] is True
+    with pytest.raises(FileNotFoundError):
+        open(log, encoding="ascii").close()
+    done = run.ok(app=app)
+    assert done["cold"] is True and done["backup"]["downtime"] > 0
+    with open(log, encoding="ascii") as file:
+        assert file.read() == "stop\nstart\n"
+
+
+def test_an_app_that_does_not_start_again_fails_the_module_beside_its_backup(host, run):
+    host.fill()
+    result = run.failed(app=host.described(mode="cold", service={"stop": ["true"], "start": ["false"]}))
+    assert "THE APP DOES NOT RUN" in result["msg"] and result["backup"]["good"] is True
