@@ -21,6 +21,7 @@ from .catalog import catalog, holds
 from .monitor import audit
 from .operations import service
 from .operations.check import check
+from .operations.hold import hold, release
 from .operations.prune import prune_recorded
 from .operations.restore import Request, Restore
 from .operations.report import INCOMPLETE
@@ -178,8 +179,10 @@ def _line(backup, now, held):
     if backup.problem is not None:
         return "%s  NOT GOOD: %s" % (backup.id, backup.problem)
     told = backup.to_dict(now)
-    return "%s  %10s  %s old  %s%s" % (backup.id, readable(told["size"]), _age(told["age_seconds"]),
-                                       (told["verified"] or {}).get("level", "not verified"), "  held" if held else "")
+    return "%s  %10s  %s old  %s%s%s" % (
+        backup.id, readable(told["size"]), _age(told["age_seconds"]),
+        (told["verified"] or {}).get("level", "not verified"),
+        "" if told["downtime"] is None else "  app stopped for %.1f s" % told["downtime"], "  held" if held else "")
 
 
 def _age(seconds):
@@ -340,18 +343,11 @@ def validate_file(options, unused):
 def hold_backup(options, machine):
     """``hold`` and ``release``."""
     app = _app(options)
-    backup = catalog.choose(catalog.list_backups(app.directory, app.name), app.name, app.directory, options.id)
-    directory = files.open_directory(app.directory)
-    try:
-        if options.action == "hold":
-            changed = holds.hold(directory, backup.id, audit.who(), options.reason, machine.now())
-        else:
-            changed = holds.release(directory, backup.id)
-    finally:
-        os.close(directory)
-    if changed:
-        audit.record(machine.state_directory, machine.now(), app.name, options.action, "ok", backup=backup.id)
-    _say(options, {"backup": backup.id, "changed": changed}, "%s: %s" % (backup.id, options.action))
+    if options.action == "hold":
+        id, changed = hold(app, machine, options.id, options.reason)
+    else:
+        id, changed = release(app, machine, options.id)
+    _say(options, {"backup": id, "changed": changed}, "%s: %s" % (id, options.action))
     return 0
 
 
