@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 from ..archive import streams
 from ..archive.manifest import FORMAT, Manifest
-from ..archive.reader import read_archive
+from ..archive.reader import entries, read_archive
 from ..archive.writer import ArchiveWriter
 from ..catalog import catalog
 from ..sources.sqlite import FALLBACK
@@ -26,7 +26,10 @@ from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
 from ..system.times import format_time, stamp
 from .cold import Stopped
+from .inquiry import Inquiry
 from .journal import refuse_unfinished
+from .references import lacking_text
+from .version import application_version
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 
@@ -122,6 +125,8 @@ class _Run:
             scratch.reap([self._app.destination, FALLBACK], self._app.name)
             self._created, self._id = _free_id(self._app, self._machine, directory)
             self._room = Room(self._app, root, directory, self._id)
+            self._room.inquiry = Inquiry(self._app)
+            self._application = self._application_version()
             takers = takers_of(self._room)
             for taker in takers:
                 stack.callback(taker.close)
@@ -158,22 +163,40 @@ class _Run:
                         taker.write(writer)
                     for taker in takers:
                         taker.finish()
-                writer.finish(lambda *totals: self._make_manifest(takers, *totals))
+                writer.finish(lambda *totals: self._make_manifest(takers, lines, *totals))
             stream.close()
         except BaseException:
             if stream is not None:
                 stream.abort()
             raise
 
-    def _make_manifest(self, takers, count, size, digest):
+    def _application_version(self):
+        told, why = application_version(self._app)
+        if why is not None:
+            self._room.warn("the manifest does not tell the application's version: %s" % why)
+        return told
+
+    def _compare_references(self, lines):
+        """Warns of files that databases name and the backup lacks: it is made all the same."""
+        references = self._room.inquiry.references
+        for text in references.failures:
+            self._room.warn(text)
+        for finding in references.compare(entries(lines))[0]:
+            self._room.warn(lacking_text(finding))
+
+    def _make_manifest(self, takers, lines, count, size, digest):
+        self._compare_references(lines)
         content = {
             "format": FORMAT, "id": self._id, "app": self._app.name, "host": self._machine.hostname,
-            "created": format_time(self._created), "duration": self._seconds(), "kind": "full", "app_version": None,
+            "created": format_time(self._created), "duration": self._seconds(), "kind": "full",
+            "app_version": self._application,
             "sources": [taker.record() for taker in takers],
             "members": {"count": count, "bytes": size, "digest": digest},
             "verified": None, "warnings": self._room.all_warnings()}
         if self._stopped.seconds is not None:
             content["downtime"] = self._stopped.seconds
+        if self._room.inquiry.guard.found is not None:
+            content["schema_version"] = self._room.inquiry.guard.found
         self._manifest = Manifest(content)
         return self._manifest.to_bytes()
 

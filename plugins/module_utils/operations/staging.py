@@ -11,18 +11,21 @@ Below the root stands one directory that only we can enter. In it ``tree`` holds
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from ..archive.extract import RESERVE, Extractor
 from ..archive.members import DIRECTORY
 from ..archive.reader import entries
-from ..sources.checking import COPY
+from ..sources.checking import ASKERS, COPY, kind_of
 from ..sources.store import Staged
 from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import ArchiveError, DatabaseError, SpaceError
+from ..system.errors import ArchiveError, DatabaseError, DataTooNewError, SpaceError
 from ..system.trees import remove_tree, sync_tree
+from .inquiry import Inquiry
 from .movable import check_movable
 from .plan import plan_of_contents, plan_of_manifest
+from .references import lacking_text
 
 TREE = b"tree"
 CHECKS = b"checks"
@@ -40,6 +43,7 @@ class Staging:
         self._app = app
         self._root = root
         self.stores = {}
+        self._inquiry = Inquiry(app)
         self.path = os.path.join(root_path, name)
         self._root_path = root_path
         self._name = files.as_bytes(name)
@@ -124,6 +128,8 @@ class Staging:
                 self._settle_untold(plan, contents.lines, ownership)
             if plan.stored():
                 self._stage_stores(plan.stored(), contents.lines, stores)
+            self._judge_version()
+            self._compare_references(plan, contents.lines)
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise SpaceError("no space left for staging the restore", path=self.path,
@@ -140,6 +146,8 @@ class Staging:
         directory = files.open_beneath(self._top, relative, files.DIRECTORY)
         try:
             troubles = check.troubles(directory)
+            if not troubles and check.can_be_asked and self._inquiry.wants(check.path, check.source):
+                self._inquiry.ask(check.path, check.source, check.asker(directory))
         finally:
             os.close(directory)
         if troubles:
@@ -172,8 +180,28 @@ class Staging:
                 state = store.stage(staged, target.record, states[target.path])
                 self.warnings.extend(state.pop("warnings", []))
                 self.stores[target.path] = dict(state, title=store.title)
+                if kind_of(target.source) not in ASKERS and self._inquiry.wants(target.path, target.source):
+                    self._inquiry.ask(target.path, target.source, partial(store.query, state))
         finally:
             os.close(tree)
+
+    def _judge_version(self):
+        """Refuses data that the installed application does not understand; another root is nobody's to start from."""
+        try:
+            note = self._inquiry.guard.judge()
+        except DataTooNewError as error:
+            if self._root_path == self._app.root:
+                raise
+            note = error.message
+        if note is not None:
+            self.warnings.append(note)
+
+    def _compare_references(self, plan, lines):
+        """Warns of files that databases name and the backup lacks: the rest of it is wanted all the more."""
+        references = self._inquiry.references
+        self.warnings.extend(references.failures)
+        lacking, unused = references.compare(_placed(plan, lines))
+        self.warnings.extend(lacking_text(finding) for finding in lacking)
 
     def _settle_untold(self, plan, lines, ownership):
         """Directories that no member tells of: an old recipe listed files alone, or a source lies in a directory that
@@ -252,6 +280,13 @@ class _Places:
         if place in self._apart and not self._are_moved:
             return self._apart[place]
         return TREE + b"/" + place
+
+
+def _placed(plan, lines):
+    """Yields the members of an archive, with their paths below the root where a restore moves them."""
+    for member in entries(lines):
+        member.path = plan.place(member.path) or member.path
+        yield member
 
 
 def _untold_directories(plan, lines):

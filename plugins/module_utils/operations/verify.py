@@ -13,16 +13,19 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import ExitStack
+from functools import partial
 
 from ..archive.extract import Extractor
-from ..archive.reader import first_bytes
+from ..archive.reader import entries, first_bytes
 from ..sources.checking import COPY, Check, checks_of
 from ..sources.sqlite import FALLBACK
 from ..sources.store import Staged
 from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, StoreUnreachable, printable
+from ..system.errors import AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable
 from ..system.scratch import Scratch, reap
+from .inquiry import Inquiry
+from .references import lacking_text, unnamed_text
 from .selection import DATABASE
 
 LEVELS = ("presence", "checksum", "content")
@@ -31,8 +34,8 @@ MOST_DATABASES = 1000
 
 
 class Verification:
-    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``), the number of members, and ``notes``,
-    texts for the operator about what is no problem of the backup."""
+    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``, of some with an ``event`` for programs),
+    the number of members, and ``notes``, texts for the operator about what is no problem of the backup."""
 
     def __init__(self, level, problems, members=None, notes=()):
         self.level = level
@@ -76,6 +79,8 @@ class _Verifying:
         self._scratch = scratch
         self._on_bytes = on_bytes
         self._notes = []
+        self._lines = None
+        self._inquiry = None if app is None else Inquiry(app)
 
     def run(self, level):
         known = self._checks_of_manifest()
@@ -90,6 +95,8 @@ class _Verifying:
                          for path, kind in list(contents.marked.items())[:MOST_DATABASES]]
                 self._read(self._extractor(known))
             problems.extend(self._check(known))
+            problems.extend(self._settle())
+        self._lines.close()
         return Verification(level, problems, contents.count, self._notes)
 
     def _read(self, extractor):
@@ -102,7 +109,9 @@ class _Verifying:
             contents = self._selected.read(self._scratch.path)
             if not contents.problems:
                 contents.problem(None, error.message)
-        contents.lines.close()
+        if self._lines is not None:
+            self._lines.close()
+        self._lines = contents.lines
         return contents
 
     def _checks_of_manifest(self):
@@ -131,11 +140,39 @@ class _Verifying:
                 yield {"member": printable(files.as_bytes(check.path)), "problem": "is missing"}
                 continue
             try:
-                for trouble in check.troubles(directory) or self._rehearse(check, directory):
+                for trouble in check.troubles(directory) or self._ask(check, directory) or self._rehearse(check, directory):
                     yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
             finally:
                 os.close(directory)
 
+    def _ask(self, check, directory):
+        """What the app's description asks of a database that is good; what cannot be asked is a problem."""
+        if self._inquiry is None or not check.can_be_asked or not self._inquiry.wants(check.path, check.source):
+            return []
+        try:
+            self._inquiry.ask(check.path, check.source, check.asker(directory))
+        except ConfigurationError as error:
+            return [error.message]
+        return []
+
+    def _settle(self):
+        """Yields what the answers amount to, now that every database was asked."""
+        if self._inquiry is None:
+            return
+        try:
+            note = self._inquiry.guard.judge()
+            self._notes.extend([] if note is None else [note])
+        except DataTooNewError as error:
+            yield {"member": error.path, "problem": error.message, "event": error.event}
+        except ConfigurationError as error:
+            self._notes.append(error.message)  # The application need not be installed where a backup is verified.
+        references = self._inquiry.references
+        for text in references.failures:
+            yield {"member": None, "problem": text}
+        lacking, unnamed = references.compare(entries(self._lines))
+        for finding in lacking:
+            yield {"member": finding.database, "problem": lacking_text(finding)[len(finding.database) + 1:]}
+        self._notes.extend(unnamed_text(finding) for finding in unnamed)
 
     def _rehearse(self, check, directory):
         """What is wrong with a dump that is brought into its store, beside the live state and for a moment."""
@@ -151,8 +188,14 @@ class _Verifying:
             return []
         except AppStateError as error:
             return [error.message]
-        store.discard(state)
-        return []
+        try:
+            if self._inquiry.wants(check.path, check.source):
+                self._inquiry.ask(check.path, check.source, partial(store.query, state))
+            return []
+        except ConfigurationError as error:
+            return [error.message]
+        finally:
+            store.discard(state)
 
 
 def _is_archive(selected):

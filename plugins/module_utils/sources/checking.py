@@ -9,8 +9,11 @@ Each is extracted by itself, as COPY, into a private directory, and judged there
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..sqlite.examine import fold_sidecars
 from ..sqlite.header import MAGIC, SIDECARS
+from ..sqlite.questions import ask_copy
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
 from ..system.errors import AppStateError
@@ -51,6 +54,16 @@ class Check:
             return ["is of a kind (%s) that this version cannot check" % self.kind]
         return checker(directory, self.source, self.recorded)
 
+    @property
+    def can_be_asked(self):
+        """Whether ``asker`` is to be had; what is no database cannot be asked, and of some only a server can."""
+        return self.kind in ASKERS
+
+    def asker(self, directory):
+        """A function that puts a query to COPY, which was found to be good, and gives the values of its first column as
+        bytes."""
+        return partial(ASKERS[self.kind], directory)
+
 
 def checks_of(record, source=None):
     """The Checks for what a manifest says of a source; ``source`` is the app's at the same path, where there is one."""
@@ -86,4 +99,12 @@ def check_database(directory, source, recorded):
     return check_copy(path, COPY, source, recorded)
 
 
+def ask_database(directory, sql):
+    """The answer of a database to a query; see ``sqlite.questions.ask_copy``."""
+    return ask_copy(files.by_descriptor(directory), COPY, sql)
+
+
+# Function(directory, source, recorded): what is wrong, as texts.
 CHECKERS = {"sqlite": check_database}
+# Function(directory, sql): the values of the first column as bytes, which can be gone through more than once.
+ASKERS = {"sqlite": ask_database}

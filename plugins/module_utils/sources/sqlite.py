@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from ..archive.members import FILE, Member
 from ..sqlite.examine import start_examination
 from ..sqlite.header import SIDECARS
+from ..sqlite.questions import ask_copy
 from ..sqlite.sandbox import give_to_sandbox, owner_of
 from ..sqlite.snapshot import take_snapshot
 from ..system import files
@@ -105,6 +106,7 @@ class SqliteTaker(Taker):
                             % (path, ", ".join(examined["integrity"]["unchecked"])))
         if examined["foreign_keys"]:
             self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
+        self._room.inquire(self._source.path, self._source, lambda sql: ask_copy(self._directory, COPY, sql))
 
     def record(self):
         return self._record
@@ -143,7 +145,8 @@ def troubles_of(examined, source=None, recorded=None):
     integrity = examined["integrity"]
     if integrity["ok"] is False:
         return ["the database is corrupt: %s" % "; ".join(integrity["messages"][:3])]
-    troubles = ["an assertion does not hold: %s" % item["message"] for item in examined["assertions"] if not item["ok"]]
+    troubles = ["an assertion does not hold: %s (%s)" % (item["message"], item["sql"])
+                for item in examined["assertions"] if not item["ok"]]
     if getattr(source, "foreign_keys", False) and examined["foreign_keys"]:
         troubles.append("%d rows violate a foreign key" % examined["foreign_keys"])
     differing = _differing(recorded, examined["passport"]) if recorded is not None else []

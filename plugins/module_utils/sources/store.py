@@ -11,6 +11,9 @@ kept in the journal of the restore: it has to be JSON.
 
 from __future__ import annotations
 
+from ..system.errors import QueryError
+
+
 class Staged:
     """What a restore has staged for one store.
 
@@ -65,6 +68,14 @@ class Store:
             The state with what the next steps have to know. It may have ``warnings``, a list of texts.
         """
         raise NotImplementedError
+
+    def query(self, state, sql):
+        """What was staged is asked: the values of the first column as bytes, which can be gone through more than once.
+
+        Raises:
+            QueryError: the query fails, or it is none that can be asked here.
+        """
+        raise QueryError("%s cannot be asked by SQL" % self.title)
 
     def refuse_held(self, state):
         """Raises BusyError that names who still uses the live state."""

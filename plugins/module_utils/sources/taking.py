@@ -12,6 +12,7 @@ from ..system import files
 from ..system.accounts import Names
 from ..system.errors import SourceError
 from .files import FilesTaker
+from .mirror import MirrorTaker
 from .sqlite import SqliteTaker
 
 # In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
@@ -30,6 +31,7 @@ class Room:
         names: users and groups by number.
         warnings: texts for the operator; the first hundred are kept, the rest counted.
         unreadable: texts, one for each path that could not be read.
+        inquiry: what databases are asked beside their assertions (``operations.inquiry``), or None.
     """
 
     MOST_WARNINGS = 100
@@ -42,7 +44,20 @@ class Room:
         self.names = Names()
         self.warnings = []
         self.unreadable = []
+        self.inquiry = None
         self._more = 0
+
+    def inquire(self, path, source, ask):
+        """Asks a database what there is to ask, once it was found to be good.
+
+        Args:
+            path: relative to the app's root.
+            source: the database's own.
+            ask: function that is given SQL, and gives the values of its first column as bytes, which can be gone through
+                more than once.
+        """
+        if self.inquiry is not None and self.inquiry.wants(path, source):
+            self.inquiry.ask(path, source, ask)
 
     def look_up(self, source):
         """``lstat`` of a source, or None for one that is missing and may be.
@@ -91,4 +106,8 @@ def takers_of(room):
     """A taker for each source of the app, in the order of ``TAKERS``."""
     order = list(TAKERS)
     ordered = sorted(room.app.sources, key=lambda source: order.index(source.type))
-    return [TAKERS[source.type](room, source) for source in ordered]
+    return [_taker_of(source)(room, source) for source in ordered]
+
+
+def _taker_of(source):
+    return MirrorTaker if getattr(source, "method", None) == "rsync" else TAKERS[source.type]
