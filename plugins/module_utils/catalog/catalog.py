@@ -5,7 +5,7 @@
 """All backups of an app at a destination: publishing one, listing them, and choosing one.
 
 A backup exists when its archive and its manifest are both under their final names, and it is listed as good only while
-the archive still has the size that the manifest tells.
+the archive still has the size that the manifest tells, and the generations are there that the manifest names.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import os
 import re
 import stat
 
+from ..archive.generation import problem_of
 from ..archive.manifest import ID, MOST, parse_manifest
 from ..archive.streams import ENDINGS
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, SourceError
 from ..system.times import parse_time
+from . import generations
 
 PARTIAL = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,62}-\d{8}T\d{6}Z)(\.tar\.zst|\.tar\.gz|\.json)\.partial\Z")
 
@@ -73,11 +75,15 @@ def _each(directory_path, app_name):
     except OSError as error:
         raise AppStateError("the backups cannot be listed: %s" % error.strerror, path=directory_path)
     try:
-        ids = [name[:-5] for name in os.listdir(directory) if name.endswith(".json") and ID.match(name[:-5])]
-        for id in sorted(ids, key=lambda id: (id[-16:], id), reverse=True):
-            yield _read(directory, directory_path, id, app_name)
+        yield from _each_in(directory, directory_path, app_name)
     finally:
         os.close(directory)
+
+
+def _each_in(directory, directory_path, app_name):
+    ids = [name[:-5] for name in os.listdir(directory) if name.endswith(".json") and ID.match(name[:-5])]
+    for id in sorted(ids, key=lambda id: (id[-16:], id), reverse=True):
+        yield _read(directory, directory_path, id, app_name)
 
 
 def _read(directory, directory_path, name, app_name=None):
@@ -93,6 +99,9 @@ def _read(directory, directory_path, name, app_name=None):
         if not stat.S_ISREG(found.st_mode) or found.st_size != manifest.archive["size"]:
             raise ArchiveError("the archive has %d bytes, and the manifest says %d"
                                % (found.st_size, manifest.archive["size"]))
+        for problem in (problem_of(directory, source) for source in manifest.generations):
+            if problem is not None:
+                raise ArchiveError(problem)
     except FileNotFoundError:
         return Backup(name, manifest, path, "the archive is missing")
     except OSError as error:
@@ -124,9 +133,14 @@ def _stem(name):
     return None
 
 
+def good_backups(directory_path, app_name):
+    """Yields the good Backups in an app's directory, newest first; the rest is not read until it is asked for."""
+    return (backup for backup in _each(directory_path, app_name) if backup.problem is None)
+
+
 def newest_good(directory_path, app_name):
     """The newest good Backup in an app's directory, or None."""
-    return next((backup for backup in _each(directory_path, app_name) if backup.problem is None), None)
+    return next(good_backups(directory_path, app_name), None)
 
 
 def choose(backups, app_name, directory_path, which="latest", before=None):
@@ -248,8 +262,14 @@ def reap_partials(directory, app_name):
         match = PARTIAL.match(name)
         if match and match.group(1).rpartition("-")[0] == app_name:
             remove_partial(directory, match.group(1))
+    reap_generations(directory, app_name)
+
+
+def reap_generations(directory, app_name):
+    """Removes the generations of an app that no backup needs any more; the caller holds the app's lock."""
+    generations.reap(directory, app_name, lambda: _each_in(directory, "", None))
 
 
 def is_free(directory, id):
-    """Whether no archive and no manifest has that id yet."""
-    return not any(files.exists_at(directory, id + ending) for ending in tuple(ENDINGS.values()) + (".json",))
+    """Whether no archive, no manifest, no generation and no hold has that id yet."""
+    return not any(name.startswith(id + ".") for name in os.listdir(directory))

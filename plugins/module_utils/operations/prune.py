@@ -4,7 +4,8 @@
 
 """Removes backups that the app's rules do not keep, and what restores set aside long ago.
 
-A backup is taken off the list first, then deleted: what is listed can be restored at every moment.
+A backup is taken off the list first, then deleted, and generations that no backup needs any more go last: what is listed
+can be restored at every moment.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def prune_locked(app, machine, dry_run=False):
             for decision in decisions:
                 if not decision.kept:
                     catalog.remove(directory, decision.backup)
+            catalog.reap_generations(directory, app.name)
             _remove_asides(app, pruned.asides)
         return pruned
     finally:

@@ -14,6 +14,7 @@ import io
 import os
 import stat
 
+from ..archive.generation import read_generations
 from ..archive.reader import Contents, first_bytes, read_archive, read_single
 from ..catalog import catalog
 from ..sources.checking import MARKS
@@ -81,11 +82,15 @@ class Selected:
         return os.path.basename(self.path) if self.backup is None else self.backup.id
 
     def read(self, scratch, extractor=None, on_bytes=None):
-        """Reads all of it; see ``archive.reader.read_archive``. A manifest beside it has to fit what was read."""
+        """Reads all of it, with the generations that its manifest names; see ``archive.reader.read_archive``. A manifest
+        beside it has to fit what was read."""
         if self.bare:
             return self._read_bare(scratch, extractor)
         contents = read_archive(self.descriptor, scratch, extractor, on_bytes, MARKS)
         self._compare(contents)
+        manifest = self.manifest or contents.manifest
+        if manifest is not None:
+            read_generations(os.path.dirname(self.path), manifest, contents, extractor, on_bytes)
         return contents
 
     def _read_bare(self, scratch, extractor):

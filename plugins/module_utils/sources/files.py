@@ -35,7 +35,7 @@ class FilesTaker(Taker):
         super().__init__(room, source)
         self._path = files.as_bytes(source.path)
         self._excludes = [_compiled(pattern) for pattern in source.exclude]
-        self._others = _paths_of_others(room.app, source)
+        self._others = paths_of_others(room.app, source)
         self._writer = None
         self._counts = {"members": 0, "bytes": 0, "excluded": 0, "unreadable": 0}
         self.present = False
@@ -161,6 +161,6 @@ def _compiled(pattern):
     return lambda path: match(path.rpartition("/")[2])
 
 
-def _paths_of_others(app, source):
+def paths_of_others(app, source):
     """Paths that other sources take, with the sidecars of databases: this one leaves them out."""
     return {files.as_bytes(path) for other in app.sources if other is not source for path in paths_of(other)}
