@@ -1,7 +1,7 @@
 # Copyright (c) 2026, appstate.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``make bench``: our backup and restore beside the recipes of today, in one run, as ratios.
+"""``make bench``: our backup and restore beside the recipes and the tools of today, in one run, as ratios.
 
 Names of what is measured, here and in the JSON: (a) our backup, verified to content; (b) sqlite3 .backup + tar czf;
 (c) .backup + tar | zstd -3 -T0; (d) our validated restore; (e) tar xzf.
@@ -27,8 +27,9 @@ from application import Application
 from machine import NotReady, install_packages
 from pauses import RATES, Pause, measure_pause
 from rounds import Rounds
+from sources import Comparison, measure_sources
 
-PROGRAMS = ("sqlite3", "tar", "zstd")
+PROGRAMS = ("rsync", "sqlite3", "tar", "zstd")
 # What the data, two backups, a snapshot and a restored copy take beside each other, times the data.
 ROOM = 5
 # By size: rounds of (a) to (e); measurements of pauses for each rate; seconds that a writer is watched with nobody.
@@ -84,7 +85,15 @@ def _measure(place: Path, size: data.Size) -> report.Results:
     pauses = _measure_pauses(application, size)
     shutil.rmtree(application.place)
     small = _measure_small_files(place, size)
-    return report.Results(size, _now(), rounds, small, pauses)
+    shutil.rmtree(place / "small")
+    return report.Results(size, _now(), rounds, small, pauses, _measure_sources(place, size))
+
+
+def _measure_sources(place: Path, size: data.Size) -> list[Comparison]:
+    if os.geteuid() != 0:
+        _say("other sources are not measured: their servers and containers run on a host that only root can make")
+        return []
+    return measure_sources(place, size, ROUNDS[size.name], _say)
 
 
 def _measure_pauses(application: Application, size: data.Size) -> list[Pause]:

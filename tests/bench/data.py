@@ -63,7 +63,7 @@ def _prose() -> Prose:
     return Prose()
 
 
-def _batch(first: int) -> list[Row]:
+def batch(first: int) -> list[Row]:
     """Return rows that depend on the number of the first one only."""
     prose = _prose()
     prose.begin(first)
@@ -90,10 +90,10 @@ def make_database(path: Path, size: int) -> None:
 def _batches(pool: multiprocessing.pool.Pool) -> Iterator[list[Row]]:
     """Yield batches in order, made a few ahead (``imap`` would ask an endless input for everything at once)."""
     firsts = itertools.count(1, ROWS_PER_BATCH)
-    ahead = [pool.apply_async(_batch, (next(firsts),)) for _batch_ahead in range(6)]
+    ahead = [pool.apply_async(batch, (next(firsts),)) for _batch_ahead in range(6)]
     while True:
         yield ahead.pop(0).get()
-        ahead.append(pool.apply_async(_batch, (next(firsts),)))
+        ahead.append(pool.apply_async(batch, (next(firsts),)))
 
 
 def _bytes(connection: sqlite3.Connection) -> int:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+import statistics
 import sys
 from dataclasses import dataclass
 
 from data import Size
 from pauses import Pause
 from rounds import NAMES, Rounds
+from sources import Comparison
 from table import Target, layout, megabytes, milliseconds, of_targets
 
 MEMORY_MOST = 128
@@ -22,13 +24,14 @@ PAUSE_MOST = 250
 
 @dataclass
 class Results:
-    """One run: the large application's rounds, those of the one with many small files, and the pauses."""
+    """One run: the large application's rounds, those of the one with many small files, the pauses, and other sources."""
 
     size: Size
     taken: str
     large: Rounds
     small: Rounds
     pauses: list[Pause]
+    sources: list[Comparison]
 
     def targets(self) -> list[Target]:
         """Return what has to be reached."""
@@ -47,7 +50,7 @@ class Results:
             self._pause_target(),
             Target("backups that failed beside a writer", sum(not pause.ours_ended for pause in self.pauses), 0,
                    "times", "of %d" % len(self.pauses)),
-        ]
+        ] + [target for source in self.sources for target in _targets_of(source)]
 
     def _pause_target(self) -> Target:
         alone = max(pause.alone for pause in self.pauses)
@@ -67,6 +70,8 @@ class Results:
             _of_rounds(self.small),
             "Longest commit of a WAL writer",
             _of_pauses(self.pauses),
+            "Other sources, each beside its own tool",
+            _of_sources(self.sources),
             of_targets(self.targets()),
         ])
 
@@ -77,6 +82,7 @@ class Results:
             "sqlite": sqlite3.sqlite_version, "kernel": platform.release(), "names": NAMES,
             "large": self.large.to_dict(), "small_files": dict(self.small.to_dict(), count=self.size.small_files),
             "pauses": [pause.to_dict() for pause in self.pauses],
+            "sources": [source.to_dict() for source in self.sources],
             "targets": [target.to_dict() for target in self.targets()],
         }
 
@@ -99,6 +105,20 @@ def _of_pauses(pauses: list[Pause]) -> str:
              milliseconds(pause.during_ours), _ending(pause.ours_ended), milliseconds(pause.during_recipe),
              _ending(pause.recipe_ended)] for pause in pauses]
     return layout(["writer", "nobody ms", "(a) ms", "(a) ended", ".backup ms", ".backup ended"], rows)
+
+
+def _targets_of(source: Comparison) -> list[Target]:
+    if not source.limit:
+        return []
+    return [Target("time of " + source.name, source.ratio, source.limit, ""),
+            Target("peak memory of " + source.name.partition(" / ")[0], source.memory / 1e6, MEMORY_MOST, "MB")]
+
+
+def _of_sources(sources: list[Comparison]) -> str:
+    rows = [[source.name, "%.1f" % statistics.median(figures.seconds for figures in source.ours),
+             "%.1f" % statistics.median(figures.seconds for figures in source.theirs), "%.2f" % source.ratio,
+             megabytes(source.memory)] for source in sources]
+    return layout(["ours / theirs", "ours s", "theirs s", "ratio", "memory MB"], rows)
 
 
 def _ending(ended: bool) -> str:

@@ -31,7 +31,7 @@ class Host:
 
     def run(self, command, user=None, check=True, timeout=60, input=None):  # pylint: disable=redefined-builtin
         """Run a command on the host as root or another user, without ssh; CommandFailed when it fails."""
-        done = run(self._way_in(user) + list(command), timeout=timeout, input=input)
+        done = run(self.command_line(user) + list(command), timeout=timeout, input=input)
         if check and done.returncode != 0:
             raise CommandFailed("%s: %r ended with %s:\n%s%s"
                                 % (self.name, command, done.returncode, done.stdout, done.stderr))
@@ -39,7 +39,7 @@ class Host:
 
     def start(self, command, user=None):
         """Start a command on the host that goes on running: a subprocess.Popen, whose ``kill()`` ends it there too."""
-        return subprocess.Popen(self._way_in(user, "--pdeathsig=KILL") + list(command), stdin=subprocess.DEVNULL,
+        return subprocess.Popen(self.command_line(user, "--pdeathsig=KILL") + list(command), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def ssh(self, *words, timeout=60):
@@ -79,7 +79,8 @@ class Host:
         """Pull the plug: end every process of the host at once."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def _way_in(self, user, *privileges):
+    def command_line(self, user=None, *privileges):
+        """The words in front of a command that make it run on the host, as root or another user."""
         enter = nsenter(self.pid, "mount", "uts", "ipc", "net", "pid", "root", "wd")
         become = [] if user is None else ["--reuid=" + user, "--regid=" + user, "--init-groups"]
         return enter + ["setpriv"] + become + list(privileges) + ["--"]
