@@ -181,9 +181,8 @@ def test_zero_pages_the_wal_of_a_cold_archive_comes_back_with_it(story, restored
     story.site.host.run(["sh", "-c", "cd %s && tar czf /root/cold.tgz %s %s-wal %s-shm public/uploads/ %s"
                          % (ROOT, DATABASE, DATABASE, DATABASE, OVERRIDE)])
     story.site.sql(DATABASE, "DELETE FROM items WHERE slug = 'last'")
-    story.restore(restore_archive="/root/cold.tgz").ok()
+    story.restore(restore_archive="/root/cold.tgz", restore_commit=True).ok()
     assert ">Only in the wal<" in story.site.answer("/")
-    story.commit()
 
 
 WRITE_AND_DIE = """
@@ -209,11 +208,10 @@ def test_no_images_and_a_missing_plugin_are_named_by_backup_and_restore(story, r
     run = story.backup(app).ok()
     told = said(run, BACKUP, "ok")
     assert "4/picture.png" in told and "acme/gallery" in told and "acme/forms" not in told, told
-    run = story.restore(app).ok()
+    run = story.restore(app, restore_commit=True).ok()
     told = said(run, MODULE, "ok")
     assert "4/picture.png" in told and "acme/gallery" in told, told
     assert "acme/gallery: class not found" in story.site.answer("/editor/plugins")
-    story.commit()
 
 
 def test_database_is_locked_the_wal_of_another_database_does_no_harm(story, restored):
@@ -222,14 +220,13 @@ def test_database_is_locked_the_wal_of_another_database_does_no_harm(story, rest
     story.site.host.run(["python3", "-c", WRITE_AND_DIE.replace("99", "98"), ROOT + "/" + DATABASE], user="www-data",
                         check=False)
     assert os.path.getsize(story.site.outer(DATABASE + "-wal")) > 0
-    story.restore().ok()
+    story.restore(restore_commit=True).ok()
     rows = source(story.backups.manifests()[-1], DATABASE)["passport"]["tables"]["items"]
     assert story.site.sql(DATABASE, "SELECT count(*) FROM items; PRAGMA integrity_check").split() == [str(rows), "ok"]
     story.site.hold(False)
     before = edits(story)
     time.sleep(0.5)
     assert edits(story) > before, story.site.journal()
-    story.commit()
 
 
 def test_three_lines_without_a_service_refuse_while_the_server_holds_the_database(story, restored):

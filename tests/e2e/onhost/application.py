@@ -29,6 +29,8 @@ class Application:
     database = "app.db"
     # Seconds between two writes of its own.
     pause = 0.05
+    # Whether it keeps a connection to its database for as long as it runs.
+    holds = True
 
     def __init__(self, root):
         self.root = root
@@ -87,6 +89,9 @@ class Application:
         """Answer and write until the end."""
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
         self.begin()
+        held = self.open() if self.holds else None
+        if held:
+            held.execute("SELECT count(*) FROM sqlite_master").fetchall()
         server = http.server.ThreadingHTTPServer(("0.0.0.0", self.port), handler(self))
         if self.certificate():
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -46,6 +46,7 @@ class Club(Application):
 
     port = 8080
     database = "db/club.db"
+    holds = os.environ.get("CLUB_DATABASE") != "postgresql"
 
     def make(self, count="5"):
         """A server with so many packages of one version."""

@@ -48,6 +48,8 @@ class Scriptor(Application):
     """A site."""
 
     port = 8081
+    # As PHP does: a connection for each request.
+    holds = False
     database = "data/imanager.db"
     override = "data/settings/custom.scriptor-config.php"
 
