@@ -36,7 +36,8 @@ METHODS = ("auto", "backup", "clone", "vacuum")
 _GRACE_SECONDS = 1.0
 
 
-def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, durable=True):
+def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, durable=True,
+                  view=None):
     """Takes a snapshot of the live database at ``path`` into ``directory``/``name``.
 
     Args:
@@ -47,6 +48,7 @@ def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, 
         deadline_seconds: for all of it, waiting for locks included.
         durable: whether it is on disk when this returns; not needed for a copy that only lives as long as the run, and
             an fsync of that size makes the application's own commits wait.
+        view: see ``system.process.start_child``; it has the directory of the database and ``directory``.
     Returns:
         A dictionary: ``method`` that was used, ``seconds``, ``bytes`` of the copy, ``journal_mode`` of the live
         database (``wal`` or ``delete``).
@@ -62,7 +64,7 @@ def take_snapshot(path, directory, name, method="auto", deadline_seconds=300.0, 
         raise ConfigurationError("exists already", path=target, remedy="Take the snapshot to another name")
     wall_seconds = deadline_seconds + _GRACE_SECONDS
     child = start_child(_take, (path, target, method, deadline_seconds, durable), owner_of(path),
-                        limits=Limits(cpu_seconds=wall_seconds + 1, wall_seconds=wall_seconds))
+                        limits=Limits(cpu_seconds=wall_seconds + 1, wall_seconds=wall_seconds), view=view)
     try:
         with child:
             return child.result()

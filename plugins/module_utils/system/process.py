@@ -25,6 +25,7 @@ import signal
 import time
 
 from .errors import AppStateError, ChildError, from_dict
+from .view import drop_capabilities, enter_view
 
 try:
     import ctypes
@@ -202,13 +203,13 @@ class Child:
         return True
 
 
-def run_child(function, args=(), identity=None, root=None, limits=None):
+def run_child(function, args=(), identity=None, root=None, limits=None, view=None):
     """``start_child`` and its ``result``."""
-    with start_child(function, args, identity, root, limits) as child:
+    with start_child(function, args, identity, root, limits, view) as child:
         return child.result()
 
 
-def start_child(function, args=(), identity=None, root=None, limits=None):
+def start_child(function, args=(), identity=None, root=None, limits=None, view=None):
     """Starts a child that calls ``function(*args)``.
 
     Args:
@@ -218,6 +219,9 @@ def start_child(function, args=(), identity=None, root=None, limits=None):
         root: a directory, by path or descriptor, that the child finds itself in; where we are root it sees nothing
             outside of it. What the function needs must have been imported before.
         limits: a ``Limits``.
+        view: absolute paths of directories; where we are root the child sees these, each at its own path, and nothing
+            else, whoever may pass the directories above them. It also loses all capabilities, so that a child that
+            stays root is no more than the owner of root's files there. Needs mount namespaces.
     """
     limits = limits or Limits()
     read_end, write_end = os.pipe()
@@ -227,7 +231,7 @@ def start_child(function, args=(), identity=None, root=None, limits=None):
     try:
         pid = os.fork()
         if pid == 0:
-            _child(parent, write_end, function, args, identity, root, limits)
+            _child(parent, write_end, function, args, identity, root, limits, view)
     except BaseException:
         os.close(read_end)
         raise
@@ -237,7 +241,7 @@ def start_child(function, args=(), identity=None, root=None, limits=None):
     return Child(pid, read_end, limits)
 
 
-def _child(parent, answer, function, args, identity, root, limits):
+def _child(parent, answer, function, args, identity, root, limits, view):
     """The child's whole life; never returns."""
     try:
         # What the parent made is never finalised here: it may delete files or end processes.
@@ -245,7 +249,7 @@ def _child(parent, answer, function, args, identity, root, limits):
         reset_signals()
         answer = _only_descriptors(answer, root)
         _limit_memory(limits.memory_bytes)
-        _confine(parent, identity, root)
+        _confine(parent, identity, root, view)
         _limit_time(limits)
         _write(answer, _run(function, args))
     except MemoryError:
@@ -362,8 +366,10 @@ def _lower(which, soft, hard=None):
     resource.setrlimit(which, (soft, hard))
 
 
-def _confine(parent, identity, root):
+def _confine(parent, identity, root, view):
     privileged = os.geteuid() == 0
+    if privileged and view is not None:
+        enter_view(view)
     if isinstance(root, int):
         root = 4
     if root is not None:
@@ -375,6 +381,8 @@ def _confine(parent, identity, root):
             os.close(4)
     if privileged and identity is not None:
         _become(identity)
+    if privileged and view is not None:
+        drop_capabilities()
     os.umask(0o077)
     _prctl(_PR_SET_DUMPABLE, 0)
     # After the change of user, which clears it.
@@ -389,6 +397,23 @@ def _become(identity):
     os.setresuid(identity.uid, identity.uid, identity.uid)
     if os.getresuid() != (identity.uid,) * 3 or os.getresgid() != (identity.gid,) * 3:
         raise ChildError("could not become user id %d" % identity.uid)
+
+
+def as_program(identity):
+    """A function for ``preexec_fn`` of a program that is ``identity`` for good, where we are root, and ends with us.
+
+    Start it from the main thread: it is killed when the thread that started it ends.
+    """
+    parent = os.getpid()
+
+    def prepare():
+        if identity is not None and os.geteuid() == 0:
+            _become(identity)
+        os.umask(0o077)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    return prepare
 
 
 def _prctl(option, value):
