@@ -27,7 +27,7 @@ from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPI
 from .movable import check_movable
 from .outcome import NONE, Outcome, asides_of, ending, without_targets
 from .selection import select
-from .staging import Staging, predicted_plan
+from .staging import Staging, predicted_plan, refuse_grounds
 from .swap import Swap, name_asides, plan_targets
 
 # A process that was told to stop may take a moment to close its files.
@@ -202,6 +202,7 @@ class Restore:
             content["stores"] = {target.path: {"title": self._store(target.path).title} for target in plan.stored()}
             content["warnings"] = plan.warnings
             if self._root is not None:
+                refuse_grounds(self._app, self._root, self._request.root, plan)
                 for target in content["targets"]:
                     check_movable(self._root, self._request.root, target["path"])
                 content["targets"] = name_asides(self._root, content["targets"], stamp(self._machine.now()))

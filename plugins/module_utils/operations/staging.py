@@ -17,6 +17,7 @@ from ..archive.extract import RESERVE, Extractor
 from ..archive.members import DIRECTORY
 from ..archive.reader import entries
 from ..sources.checking import ASKERS, COPY, kind_of
+from ..sources.ground import refuse_ground
 from ..sources.store import Staged
 from ..sources.stores import store_of
 from ..system import files
@@ -62,6 +63,7 @@ class Staging:
         self._make()
         try:
             plan = self._plan(selected, only, stores is not None)
+            refuse_grounds(self._app, self._root, self._root_path, plan)
             self._need_space(selected)
             self._extract(selected, plan, ownership, on_bytes, stores)
             self._check_targets(plan)
@@ -236,6 +238,14 @@ def predicted_plan(app, selected, only, stores=True):
         return plan
     finally:
         contents.lines.close()
+
+
+def refuse_grounds(app, root, root_path, plan):
+    """Raises FileSystemError where a database would be restored to where it cannot live; elsewhere than at the app's own
+    root it need not."""
+    if root_path == app.root:
+        for target in plan.targets:
+            refuse_ground(app, root, root_path, target.source)
 
 
 def _refuse_missing(plan, lines, app):

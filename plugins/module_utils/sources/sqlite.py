@@ -19,6 +19,7 @@ from ..sqlite.snapshot import take_snapshot
 from ..system import files
 from ..system.errors import AppStateError, AssertionFailed, DatabaseError
 from ..system.scratch import Scratch
+from .ground import refuse_ground
 from .taker import Taker
 
 COPY = "snapshot.db"
@@ -40,13 +41,19 @@ class SqliteTaker(Taker):
         self.present = False
 
     def look(self):
-        found = self._room.look_up(self._source)
+        found = self._look_up()
         return 0 if found is None else found.st_size
+
+    def _look_up(self):
+        found = self._room.look_up(self._source)
+        if found is not None:
+            refuse_ground(self._room.app, self._room.root, self._room.app.root, self._source)
+        return found
 
     def prepare(self):
         """Takes the snapshot, and has it examined beside all that follows."""
         app = self._room.app
-        self._found = self._room.look_up(self._source)
+        self._found = self._look_up()
         if self._found is None:
             return
         path = app.full_path(self._source)

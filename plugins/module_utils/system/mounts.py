@@ -17,7 +17,8 @@ MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 
 
 def file_system_of(path):
-    """The type of the file system that holds an existing path, as mount(8) names it; "" where it cannot be told."""
+    """The type of the file system that holds an existing path, or an open file, as mount(8) names it; "" where it cannot
+    be told."""
     wanted = os.stat(path).st_dev
     numbers = "%d:%d" % (os.major(wanted), os.minor(wanted))
     try:
