@@ -166,7 +166,7 @@ class Call:
 
     @staticmethod
     def _failure(status, said):
-        text = said[-TAIL:].decode("utf-8", "replace").strip()
+        text = "; ".join(said[-TAIL:].decode("utf-8", "replace").splitlines())
         if b"(28)" in said or b"(122)" in said:  # ENOSPC, EDQUOT
             return SpaceError("no space left for the copy that rsync makes: %s" % text,
                               remedy="Free some space at the destination")
