@@ -161,8 +161,9 @@ class _Run:
                     writer = ArchiveWriter(stream, lines, self._on_bytes)
                     for taker in takers:
                         taker.write(writer)
-                    for taker in takers:
-                        taker.finish()
+                # From here on the app's own files are not needed any more, and it runs again.
+                for taker in takers:
+                    taker.finish()
                 writer.finish(lambda *totals: self._make_manifest(takers, lines, *totals))
             stream.close()
         except BaseException:
