@@ -45,7 +45,7 @@ def _evaluate(connection, assertion):
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         outcome["message"] = "the statement failed: %s" % error
         return outcome
-    outcome["message"] = _objection(value, assertion)
+    outcome["message"] = objection(value, assertion)
     outcome["ok"] = not outcome["message"]
     outcome["value"] = _brief(value)
     return outcome
@@ -59,8 +59,8 @@ def _single_value(connection, sql):
     return rows[0][0]
 
 
-def _objection(value, assertion):
-    """Why a value is not what was asserted; empty where it is."""
+def objection(value, assertion):
+    """Why a value, of whatever database, is not what was asserted; empty where it is."""
     bounds = [bound for bound in ("min", "max", "equals") if assertion.get(bound) is not None]
     if not bounds:
         return "" if value else "the value %s is not true" % _brief(value)
