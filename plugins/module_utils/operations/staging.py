@@ -16,6 +16,7 @@ from functools import partial
 from ..archive.extract import RESERVE, Extractor
 from ..archive.members import DIRECTORY
 from ..archive.reader import entries
+from ..catalog import catalog
 from ..sources.checking import ASKERS, COPY, kind_of
 from ..sources.ground import refuse_ground
 from ..sources.store import Staged
@@ -23,6 +24,7 @@ from ..sources.stores import store_of
 from ..system import files
 from ..system.errors import ArchiveError, DatabaseError, DataTooNewError, SpaceError
 from ..system.trees import remove_tree, sync_tree
+from .diagnosis import contents_below, lost_log_text, missing_texts, vacant_text
 from .inquiry import Inquiry
 from .movable import check_movable
 from .plan import plan_of_contents, plan_of_manifest
@@ -120,7 +122,7 @@ class Staging:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
             for number, check in enumerate(checks):
-                self._check(number, check)
+                self._check(number, check, contents.manifest is None)
             for number, check in enumerate(checks):
                 self._move_into_tree(number, check)
             # After all is in its place, since a directory's time changes with what comes into it.
@@ -130,6 +132,7 @@ class Staging:
                 self._settle_untold(plan, contents.lines, ownership)
             if plan.stored():
                 self._stage_stores(plan.stored(), contents.lines, stores)
+            self._look_for_mentioned(plan)
             self._judge_version()
             self._compare_references(plan, contents.lines)
         except OSError as error:
@@ -141,13 +144,19 @@ class Staging:
             extractor.close()
         contents.lines.close()
 
-    def _check(self, number, check):
+    def _check(self, number, check, old):
+        """Proves one member; ``old`` says that the archive is that of an old recipe."""
         relative = b"%s/%d" % (CHECKS, number)
         if files.lookup(self._top, relative + b"/" + COPY.encode()) is None:
             raise ArchiveError("the archive has no %s" % check.path, app=self._app.name)
         directory = files.open_beneath(self._top, relative, files.DIRECTORY)
         try:
+            if old and check.kind == "sqlite":
+                self._warn(lost_log_text(check.path, files.by_descriptor(directory), COPY))
             troubles = check.troubles(directory)
+            if not troubles and check.kind == "sqlite":
+                self._warn(vacant_text(check.path, files.by_descriptor(directory), COPY,
+                                       os.path.join(self._root_path, check.path), self._newest))
             if not troubles and check.can_be_asked and self._inquiry.wants(check.path, check.source):
                 self._inquiry.ask(check.path, check.source, check.asker(directory))
         finally:
@@ -187,6 +196,28 @@ class Staging:
         finally:
             os.close(tree)
 
+    def _newest(self):
+        """The manifest of the newest good backup, or None."""
+        backup = None if self._app.destination is None else catalog.newest_good(self._app.directory, self._app.name)
+        return None if backup is None else backup.manifest
+
+    def _warn(self, text):
+        if text is not None:
+            self.warnings.append(text)
+
+    def _look_for_mentioned(self, plan):
+        """Warns of what settings name and what is neither in the backup nor at the root, where the app will look."""
+        if self._root_path != self._app.root:
+            return
+        tree = os.open(TREE, files.DIRECTORY, dir_fd=self._top)
+        try:
+            for target in plan.targets:
+                if getattr(target.source, "mentions", ()):
+                    self.warnings.extend(missing_texts(target.source, contents_below(tree, target.path),
+                                                       [tree, self._root]))
+        finally:
+            os.close(tree)
+
     def _judge_version(self):
         """Refuses data that the installed application does not understand; another root is nobody's to start from."""
         try:
@@ -195,8 +226,7 @@ class Staging:
             if self._root_path == self._app.root:
                 raise
             note = error.message
-        if note is not None:
-            self.warnings.append(note)
+        self._warn(note)
 
     def _compare_references(self, plan, lines):
         """Warns of files that databases name and the backup lacks: the rest of it is wanted all the more."""

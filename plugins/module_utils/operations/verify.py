@@ -24,6 +24,7 @@ from ..sources.stores import store_of
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable
 from ..system.scratch import Scratch, reap
+from .diagnosis import contents_below, lost_log_text, missing_texts
 from .inquiry import Inquiry
 from .references import lacking_text, unnamed_text
 from .selection import DATABASE
@@ -31,6 +32,8 @@ from .selection import DATABASE
 LEVELS = ("presence", "checksum", "content")
 # Databases of one archive that are examined; more are not what an application's state is made of.
 MOST_DATABASES = 1000
+# Where files are extracted to that name what has to be there.
+MENTIONING = b"mentioning"
 
 
 class Verification:
@@ -85,6 +88,7 @@ class _Verifying:
     def run(self, level):
         known = self._checks_of_manifest()
         extractor = self._extractor(known) if level == "content" and known is not None else None
+        self._old = known is None
         contents = self._read(extractor)
         problems = list(contents.problems)
         if not problems and contents.count == 0 and contents.manifest is None:
@@ -96,6 +100,7 @@ class _Verifying:
                 self._read(self._extractor(known))
             problems.extend(self._check(known))
             problems.extend(self._settle())
+            self._look_for_mentioned()
         self._lines.close()
         return Verification(level, problems, contents.count, self._notes)
 
@@ -130,6 +135,8 @@ class _Verifying:
     def _extractor(self, checks):
         places = {name: b"%d/%s" % (number, copy.encode())
                   for number, check in enumerate(checks) for name, copy in check.names.items()}
+        places.update((files.as_bytes(source.path), MENTIONING + b"/" + files.as_bytes(source.path))
+                      for source in self._mentioning())
         return Extractor(self._scratch.descriptor, self._scratch.path, places.get)
 
     def _check(self, checks):
@@ -140,6 +147,8 @@ class _Verifying:
                 yield {"member": printable(files.as_bytes(check.path)), "problem": "is missing"}
                 continue
             try:
+                if self._old and check.kind == "sqlite":
+                    self._note(lost_log_text(check.path, files.by_descriptor(directory), COPY))
                 for trouble in check.troubles(directory) or self._ask(check, directory) or self._rehearse(check, directory):
                     yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
             finally:
@@ -160,12 +169,11 @@ class _Verifying:
         if self._inquiry is None:
             return
         try:
-            note = self._inquiry.guard.judge()
-            self._notes.extend([] if note is None else [note])
+            self._note(self._inquiry.guard.judge())
         except DataTooNewError as error:
             yield {"member": error.path, "problem": error.message, "event": error.event}
         except ConfigurationError as error:
-            self._notes.append(error.message)  # The application need not be installed where a backup is verified.
+            self._note(error.message)  # The application need not be installed where a backup is verified.
         references = self._inquiry.references
         for text in references.failures:
             yield {"member": None, "problem": text}
@@ -173,6 +181,30 @@ class _Verifying:
         for finding in lacking:
             yield {"member": finding.database, "problem": lacking_text(finding)[len(finding.database) + 1:]}
         self._notes.extend(unnamed_text(finding) for finding in unnamed)
+
+    def _mentioning(self):
+        """The app's sources whose files name what has to be there; of directories only a restore looks at the files."""
+        return [source for source in (() if self._app is None else self._app.sources) if getattr(source, "mentions", ())]
+
+    def _look_for_mentioned(self):
+        """Notes what settings name and what is not there; nothing where the app is not on this host."""
+        if not self._mentioning() or not files.exists_at(self._scratch.descriptor, MENTIONING):
+            return
+        try:
+            root = files.open_directory(self._app.root)
+        except OSError:
+            return
+        extracted = os.open(MENTIONING, files.DIRECTORY, dir_fd=self._scratch.descriptor)
+        try:
+            for source in self._mentioning():
+                self._notes.extend(missing_texts(source, contents_below(extracted, source.path), [root]))
+        finally:
+            os.close(extracted)
+            os.close(root)
+
+    def _note(self, text):
+        if text is not None:
+            self._notes.append(text)
 
     def _rehearse(self, check, directory):
         """What is wrong with a dump that is brought into its store, beside the live state and for a moment."""
