@@ -62,12 +62,18 @@ def padding(size):
 class TarReader:
     """Iterates over the members of a plain tar stream; each one's content must be read before the next, or is skipped.
 
+    Args:
+        stream: has ``read(count)``.
+        on_refused: called with the path and a text for each member of a kind that is never extracted, which is then
+            skipped; without it such a member ends the reading.
+
     Attributes:
         last: path of the member that was begun last, for messages.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream, on_refused=None):
         self._stream = stream
+        self._on_refused = on_refused
         self._left = 0
         self._pad = 0
         self.last = None
@@ -128,7 +134,21 @@ class TarReader:
                 elif kind in (b"L", b"K"):
                     overrides[b"path" if kind == b"L" else b"linkpath"] = extra.rstrip(b"\0")
                 continue
+            if self._skips(block, kind, overrides):
+                overrides, room = {}, HEADERS_MOST
+                continue
             return self._member(block, kind, overrides)
+
+    def _skips(self, block, kind, overrides):
+        """Whether a member is of a kind that is left out; its content, if any, is then behind us."""
+        if self._on_refused is None or kind not in REFUSED:
+            return False
+        self.last = overrides.get(b"path") or _ustar_path(block)
+        self._on_refused(check_path(self.last), REFUSED[kind])
+        size = _number(block[124:136])
+        if size:
+            raise ArchiveError("a member is %s with content, which is never extracted" % REFUSED[kind], path=self.last)
+        return True
 
     def _extra(self, block):
         size = _number(block[124:136])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from ..system.errors import ArchiveError
 from . import tar
 from .members import FILE, LIST_PATH, MANIFEST_PATH, Member, new_digest
 
@@ -49,6 +50,27 @@ class ArchiveWriter:
         member.digest = digest.hexdigest()
         self._note(member)
         return trouble
+
+    def add_pieces(self, member, pieces):
+        """A regular file of ``member.size`` bytes whose content comes in pieces; sets the member's digest.
+
+        Raises:
+            ArchiveError: the pieces are not as many bytes as the member promises.
+        """
+        digest, left = new_digest(), member.size
+        self._stream.write(tar.header(member))
+        for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                break
+            self._stream.write(piece)
+            digest.update(piece)
+            self._on_bytes(len(piece))
+        if left:
+            raise ArchiveError("its content is not as long as was told", path=member.path)
+        self._stream.write(tar.padding(member.size))
+        member.digest = digest.hexdigest()
+        self._note(member)
 
     def finish(self, make_manifest):
         """Adds the list of members, and the manifest that ``make_manifest(count, bytes, digest of the list)`` gives."""

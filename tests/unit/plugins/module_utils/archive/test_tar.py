@@ -358,3 +358,22 @@ def test_no_extended_header_raises_anything_else(data):
         read(bytes(header) + data + tar.padding(len(data)) + tar.header(Member(b"a", FILE)) + tar.END)
     except ArchiveError:
         pass
+
+
+def test_what_is_never_extracted_can_be_left_out():
+    odd = tarfile.TarInfo("fifo")
+    odd.type = tarfile.FIFOTYPE
+    plain = tarfile.TarInfo("after")
+    plain.size = 5
+    data = odd.tobuf(tarfile.PAX_FORMAT) + plain.tobuf(tarfile.PAX_FORMAT) + b"bytes" + tar.padding(5) + tar.END
+    left_out = []
+    reader = tar.TarReader(io.BytesIO(data), lambda path, what: left_out.append((path, what)))
+    assert [(member.path, b"".join(reader.content())) for member in reader] == [(b"after", b"bytes")]
+    assert left_out == [(b"fifo", "a FIFO")]
+
+
+def test_what_is_left_out_has_no_content():
+    odd = tarfile.TarInfo("disk")
+    odd.type, odd.size = tarfile.BLKTYPE, 512
+    with pytest.raises(ArchiveError, match="with content"):
+        list(tar.TarReader(io.BytesIO(odd.tobuf(tarfile.GNU_FORMAT) + bytes(512) + tar.END), lambda path, what: None))

@@ -19,6 +19,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.archive import rea
 from ansible_collections.appstate.backup.plugins.module_utils.archive.members import (
     DIRECTORY, FILE, LINK, LIST_PATH, MANIFEST_PATH, Member, new_digest)
 from ansible_collections.appstate.backup.plugins.module_utils.archive.writer import SMALL, ArchiveWriter
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError
 
 ODD = [b"plain", b"with space", b"new\nline", b"\xff\xfe", "é".encode(), b"x" * 255, b"-n", b"back\\slash", b"*", b"\x01"]
 # GNU tar has to be there; bsdtar (libarchive-tools) is tried where it is.
@@ -247,3 +248,26 @@ def test_a_long_list_is_written_whole(tools):
     found = {member.path: b"".join(reading.content()) for member in reading}
     assert found[LIST_PATH] == b"".join(member.line() for member in members)
     assert reader.parse_manifest(found[MANIFEST_PATH], beside=False).content["members"]["count"] == 20000
+
+
+def written_pieces(size, pieces):
+    """``(what was written, the member)`` of a file that came in pieces."""
+    stream, lines = io.BytesIO(), io.BytesIO()
+    member = Member(b"file", FILE, size)
+    ArchiveWriter(stream, lines).add_pieces(member, pieces)
+    return stream.getvalue(), member
+
+
+def test_a_file_can_come_in_pieces():
+    data, member = written_pieces(1000, [b"a" * 400, b"b" * 600])
+    digest = new_digest()
+    digest.update(b"a" * 400 + b"b" * 600)
+    assert member.digest == digest.hexdigest()
+    found = tar.TarReader(io.BytesIO(data + tar.END))
+    assert [(each.path, b"".join(found.content())) for each in found] == [(b"file", b"a" * 400 + b"b" * 600)]
+
+
+@pytest.mark.parametrize("pieces", [[], [b"a" * 999], [b"a" * 600, b"b" * 401]])
+def test_pieces_have_to_be_as_long_as_was_told(pieces):
+    with pytest.raises(ArchiveError, match="not as long"):
+        written_pieces(1000, pieces)
