@@ -34,7 +34,7 @@ class FilesTaker(Taker):
     def __init__(self, room, source):
         super().__init__(room, source)
         self._path = files.as_bytes(source.path)
-        self._excludes = [_compiled(pattern) for pattern in source.exclude]
+        self._excludes = [compiled(pattern) for pattern in source.exclude]
         self._others = paths_of_others(room.app, source)
         self._writer = None
         self._counts = {"members": 0, "bytes": 0, "excluded": 0, "unreadable": 0}
@@ -149,7 +149,7 @@ class FilesTaker(Taker):
         self._counts["bytes"] += member.size
 
 
-def _compiled(pattern):
+def compiled(pattern):
     """A function that says whether a path inside the source matches.
 
     As in rsync(1): a pattern with a slash is held against the whole path inside the source, one without against each

@@ -101,18 +101,9 @@ class SqliteTaker(Taker):
             self.close()
 
     def _judge(self, examined):
-        app = self._room.app
-        path = app.full_path(self._source)
-        refuse(examined, app.name, path, self._source)
+        path = self._full_path()
         self._record.update(method=self._snapshot["method"], seconds=round(self._snapshot["seconds"], 3),
-                            passport=examined["passport"], integrity=examined["integrity"]["level"],
-                            foreign_keys=examined["foreign_keys"],
-                            assertions=[_told(item) for item in examined["assertions"]])
-        if examined["integrity"].get("unchecked"):
-            self._room.warn("%s has full-text tables that cannot be checked on this host: %s"
-                            % (path, ", ".join(examined["integrity"]["unchecked"])))
-        if examined["foreign_keys"]:
-            self._room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
+                            **told_of(examined, self._room, path, self._source))
         self._room.inquire(self._source.path, self._source, lambda sql: ask_copy(self._directory, COPY, sql))
 
     def record(self):
@@ -128,6 +119,22 @@ def examine_copy(directory, name, source=None):
     give_to_sandbox(directory, name)
     assertions = [assertion.to_dict() for assertion in getattr(source, "assertions", ())]
     return start_examination(directory, name, integrity="full", row_counts=True, assertions=assertions)
+
+
+def told_of(examined, room, path, source):
+    """What a manifest says of a database that was found to be good; what is only doubtful becomes a warning.
+
+    Raises:
+        DatabaseError, AssertionFailed: it is not; see ``refuse``.
+    """
+    refuse(examined, room.app.name, path, source)
+    if examined["integrity"].get("unchecked"):
+        room.warn("%s has full-text tables that cannot be checked on this host: %s"
+                  % (path, ", ".join(examined["integrity"]["unchecked"])))
+    if examined["foreign_keys"]:
+        room.warn("%s has %d rows that violate a foreign key" % (path, examined["foreign_keys"]))
+    return {"passport": examined["passport"], "integrity": examined["integrity"]["level"],
+            "foreign_keys": examined["foreign_keys"], "assertions": [_told(item) for item in examined["assertions"]]}
 
 
 def refuse(examined, app_name, path, source=None):
