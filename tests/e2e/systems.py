@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The five systems as a test sees them: an application of onhost/ as a service of systemd on a host, or in a container."""
+"""The five systems as a test sees them: an application of onhost/ as a service of systemd on a host, and its backups."""
 
 from __future__ import annotations
 

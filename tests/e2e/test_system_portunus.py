@@ -188,7 +188,7 @@ def test_a_newer_schema_is_refused_with_78_before_anything_is_touched(story, tak
     state = set(story.state())
     run = story.restore(dict(APP, version_max={"argv": ["env", "PORTUNUS_SCHEMA=8", PROGRAM, "max_schema", ROOT]}))
     (result,) = run.results(MODULE, status="failed")
-    assert result["exit_code"] == 78 and result["event"] == "schema_version_too_new", result
+    assert result["exit_code"] == 78 and result["error"]["event"] == "schema_version_too_new", result
     assert "portunus" in result["msg"] and "9" in result["msg"] and "8" in result["msg"], result["msg"]
     assert set(story.state()) == state
     assert story.server.host.run(["systemctl", "show", "-p", "MainPID", "portunus-server"]).stdout == started
