@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import chain
 
 from ..archive import streams
 from ..archive.manifest import FORMAT, Manifest
@@ -177,16 +178,17 @@ class _Run:
             self._room.warn("the manifest does not tell the application's version: %s" % why)
         return told
 
-    def _compare_references(self, lines):
+    def _compare_references(self, takers, lines):
         """Warns of files that databases name and the backup lacks: it is made all the same."""
         references = self._room.inquiry.references
+        members = chain(entries(lines), chain.from_iterable(taker.members_beside() for taker in takers))
         for text in references.failures:
             self._room.warn(text)
-        for finding in references.compare(entries(lines))[0]:
+        for finding in references.compare(members)[0]:
             self._room.warn(lacking_text(finding))
 
     def _make_manifest(self, takers, lines, count, size, digest):
-        self._compare_references(lines)
+        self._compare_references(takers, lines)
         content = {
             "format": FORMAT, "id": self._id, "app": self._app.name, "host": self._machine.hostname,
             "created": format_time(self._created), "duration": self._seconds(), "kind": "full",

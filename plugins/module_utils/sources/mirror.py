@@ -19,6 +19,7 @@ import tempfile
 
 from ..archive import generation
 from ..archive.members import shown
+from ..archive.reader import entries
 from ..catalog import catalog
 from ..catalog.generations import GrowingGeneration
 from ..system import files
@@ -76,6 +77,19 @@ class MirrorTaker(Taker):
             raise error.about(self._room.app.name)
         finally:
             os.close(source)
+
+    def members_beside(self):
+        if not self.present:
+            return
+        directory = os.dup(self._growing.descriptor) if self._growing is not None else \
+            files.open_beneath(self._room.directory, self._found["generation"], files.DIRECTORY)
+        try:
+            lines = generation.open_list(directory, self._found)
+        finally:
+            os.close(directory)
+        with lines:
+            for member in entries(lines):
+                yield member
 
     def record(self):
         return dict({"type": "files", "path": self._source.path, "present": self.present}, **self._found)

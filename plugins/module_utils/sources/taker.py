@@ -31,6 +31,10 @@ class Taker:
     def finish(self):
         """Waits for what runs beside, and raises what it found: nothing that is unfit becomes part of a backup."""
 
+    def members_beside(self):
+        """The Members that are a part of the backup and do not lie in its archive."""
+        return ()
+
     def record(self):
         """What the manifest says of this source: ``type``, ``path``, ``present``, ``members``, ``bytes``, and more."""
         raise NotImplementedError

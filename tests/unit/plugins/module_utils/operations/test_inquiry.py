@@ -144,6 +144,16 @@ def test_files_that_are_named_and_lack_are_told_at_every_step(migrated):
     assert migrated.restore(**words).restore().to_dict()["warnings"] == [LACKING]
 
 
+def test_files_in_a_generation_beside_the_archive_are_there(migrated):
+    words = naming(migrated, "a.bin", "gone.png", "deep/er/b.bin", "2026/gone.png")
+    words["sources"][1]["method"] = "rsync"
+    for unused in range(2):  # The second takes the generation of the first.
+        assert migrated.backup(**words).warnings == [LACKING]
+    found = migrated.verify(app=migrated.app(**words))
+    assert [problem["problem"] for problem in found.problems] == [LACKING[len("data/notes.db "):]]
+    assert migrated.restore(**words).restore().to_dict()["warnings"] == [LACKING]
+
+
 def test_files_that_nothing_names_are_a_note(migrated):
     words = naming(migrated, "a.bin")
     assert migrated.backup(**words).warnings == []
