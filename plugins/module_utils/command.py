@@ -96,7 +96,7 @@ def _app(options):
 def _failed(options, error):
     if options.json:
         _print(json.dumps({"error": error.to_dict(), "exit_code": error.exit_code}, sort_keys=True))
-    _complain(error)
+    _complain(error if error.event is None else "%s event=%s" % (error, error.event))
     return error.exit_code
 
 
@@ -254,6 +254,8 @@ def restore_app(options, machine):
     if not options.validate_only and outcome.state == "staged":
         outcome = restore.restore() if request.root != app.root else _swap(machine, restore, app)
     told = outcome.to_dict()
+    for warning in told["warnings"]:
+        _complain("app %s: warning: %s" % (app.name, warning))
     backup = told["backup"]["id"]
     if options.validate_only:
         text = "%s can be restored; nothing was changed" % backup

@@ -88,6 +88,10 @@ problems:
     problem:
       description: What is wrong with it.
       type: str
+    event:
+      description: A name for programs. V(schema_version_too_new) if the application that is installed does not understand the data.
+      type: str
+      returned: if it has one
 members:
   description: How many members the archive has; V(null) at level V(presence).
   returned: always

@@ -219,6 +219,19 @@ def test_a_damaged_backup_is_told_and_not_restored(inside):
     assert "has no good backup" in (inside("verify", "notes", status=1) + inside.errors)
 
 
+def test_what_is_too_new_is_refused_with_its_event_and_what_is_older_told_of(inside):
+    inside("run")
+    version = {"version": {"sql": "SELECT 12"}}
+    inside.configure(version_max=11, **version)
+    told = inside.json("restore", "notes", status=78)
+    assert (told["exit_code"], told["error"]["event"]) == (78, "schema_version_too_new")
+    assert "understands no newer one than 11" in inside.errors and inside.errors.endswith(" event=schema_version_too_new\n")
+    assert inside.json("verify", "notes", status=1)["problems"][0]["event"] == "schema_version_too_new"
+    inside.configure(version_max=13, **version)
+    inside("restore", "notes")
+    assert "app notes: warning: the backup has schema version 12; the application understands 13" in inside.errors
+
+
 def test_restores_elsewhere_of_one_path_and_only_to_look(inside):
     inside("run")
     assert inside("restore", "notes", "--validate-only").endswith("can be restored; nothing was changed\n")
