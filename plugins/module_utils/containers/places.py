@@ -1,0 +1,171 @@
+# Copyright (c) 2026, appstate.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a source's state lies: in a volume, in a directory of the host that a container mounts, or in a container itself.
+
+Compose puts its project in front of a volume's name, and labels it with the name that the compose file has
+(``com.docker.compose.volume``). So a volume may be named as it is, or as its compose file calls it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from ..system.commands import CommandError
+from ..system.errors import SourceError
+from .engine import first_that_knows
+
+PROJECT = "com.docker.compose.project"
+VOLUME = "com.docker.compose.volume"
+SERVICE = "com.docker.compose.service"
+# Small, has all that a helper container needs, and is named in full: podman knows no registry by itself.
+IMAGE = "docker.io/library/busybox"
+
+
+class Place:
+    """Where state lies.
+
+    Attributes:
+        engine: the Engine that has it.
+        mount: what a helper container mounts: name of a volume, or path of a directory on the host; None where the state
+            lies in the container's own layer.
+        volume: name of the volume, or None.
+        inner: path below what is mounted (text), "" for all of it; in the container's own layer the absolute path.
+        host_path: where the engine says that the mounted directory lies on its host, or None.
+        container: name of the container that was asked for, or None.
+        path_in_container: the absolute path that was asked for there, or None.
+        running: whether that one runs.
+        image: of a helper container.
+    """
+
+    def __init__(self, engine, mount, volume, inner, host_path, image, container=None, path_in_container=None,
+                 running=False):
+        self.engine = engine
+        self.mount = mount
+        self.volume = volume
+        self.inner = inner
+        self.host_path = host_path
+        self.image = image
+        self.container = container
+        self.path_in_container = path_in_container
+        self.running = running
+
+    @property
+    def title(self):
+        """What messages call it."""
+        if self.mount is None:
+            return "%s in container %s" % (self.inner, self.container)
+        what = "volume %s" % self.volume if self.volume else "directory %s" % self.mount
+        return "%s in %s" % (self.inner, what) if self.inner else what
+
+    def running_users(self):
+        """Names of the running containers that use it."""
+        if self.mount is None:
+            return [self.container] if self.running else []
+        users = self.engine.running_users(self.mount)
+        return users + ([self.container] if self.running and self.container not in users else [])
+
+
+def find_place(source):
+    """The Place of a VolumeSource; None where there is no such volume.
+
+    Raises:
+        SourceError: no engine, several volumes that could be meant, no such container, or a place in a container that
+            cannot be taken.
+    """
+    if source.container_path is not None:
+        return _in_container(source)
+    found = first_that_knows(source.engine, lambda engine: find_volume(engine, source.volume, source.project))
+    if found is None:
+        return None
+    engine, volume = found
+    image = source.image
+    if image is None and source.container is not None:
+        container = find_container(engine, source.container, source.project)
+        image = container and container["Image"]
+    return Place(engine, volume["Name"], volume["Name"], "", volume.get("Mountpoint") or None, image or IMAGE)
+
+
+def find_volume(engine, name, project=None):
+    """What the engine knows of the volume of that name: its own, or that of a compose file.
+
+    Raises:
+        SourceError: several could be meant.
+    """
+    if project is None:
+        exact = engine.inspect("volume", name)
+        if exact is not None:
+            return exact
+    filters = ["label=%s=%s" % (VOLUME, name)] + (["label=%s=%s" % (PROJECT, project)] if project else [])
+    named = _listed(engine, filters)
+    if not named and project is not None:
+        exact = engine.inspect("volume", "%s_%s" % (project, name))
+        return exact if exact is not None else engine.inspect("volume", name)
+    if not named:
+        named = [each for each in _listed(engine, []) if each.endswith("_" + name)]
+    if len(named) > 1:
+        raise SourceError("%s has several volumes that %r could mean: %s" % (engine.name, name, ", ".join(sorted(named))),
+                          remedy="Write the one that is meant in full, or say its compose 'project'")
+    return engine.inspect("volume", named[0]) if named else None
+
+
+def _listed(engine, filters):
+    words = [word for each in filters for word in ("--filter", each)]
+    try:
+        return engine.names("volume", "ls", "--format", "{{.Name}}", *words)
+    except CommandError as error:
+        raise engine.trouble(error)
+
+
+def find_container(engine, name, project=None):
+    """What the engine knows of a container, by its name or by that of its service in a compose file; or None.
+
+    Raises:
+        SourceError: several could be meant.
+    """
+    exact = engine.inspect("container", name)
+    if exact is not None:
+        return exact
+    words = ["--filter", "label=%s=%s" % (SERVICE, name)]
+    if project is not None:
+        words += ["--filter", "label=%s=%s" % (PROJECT, project)]
+    try:
+        named = engine.names("ps", "--all", "--format", "{{.Names}}", *words)
+    except CommandError as error:
+        raise engine.trouble(error)
+    if len(named) > 1:
+        raise SourceError("%s has several containers that %r could mean: %s"
+                          % (engine.name, name, ", ".join(sorted(named))),
+                          remedy="Write the one that is meant in full, or say its compose 'project'")
+    return engine.inspect("container", named[0]) if named else None
+
+
+def _in_container(source):
+    found = first_that_knows(source.engine, lambda engine: find_container(engine, source.container, source.project))
+    if found is None:
+        raise SourceError("there is no container %s" % source.container,
+                          remedy="Correct the name ('%s ps --all' lists them), or create it first"
+                          % ("podman" if source.engine == "auto" else source.engine))
+    engine, container = found
+    name, running = container["Name"].lstrip("/"), bool(container["State"]["Running"])
+    path = posixpath.normpath(source.container_path)
+    image = source.image or container["Image"]
+    mount = _mount_of(container, path)
+    if mount is None:
+        return Place(engine, None, None, path, None, image, name, path, running)
+    inner = posixpath.relpath(path, mount["Destination"])
+    volume = mount.get("Name") if mount["Type"] == "volume" else None
+    return Place(engine, volume or mount["Source"], volume, "" if inner == "." else inner, mount.get("Source") or None,
+                 image, name, path, running)
+
+
+def _mount_of(container, path):
+    """The innermost mount that a path in a container lies on, or None."""
+    under = [mount for mount in container.get("Mounts") or ()
+             if mount["Type"] in ("volume", "bind") and _holds(posixpath.normpath(mount["Destination"]), path)]
+    return max(under, key=lambda mount: len(mount["Destination"])) if under else None
+
+
+def _holds(directory, path):
+    return directory == "/" or path == directory or path.startswith(directory + "/")
