@@ -42,9 +42,9 @@ PROGRAMS = {
             "sshd", "tar", "unshare", "zstd"),
     "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
     "integration": ("sqlite3", "tar", "zstd"),
-    "unit-3.8": ("rsync", "sqlite3", "tar", "zstd"),
-    "unit-3.11": ("rsync", "sqlite3", "tar", "zstd"),
-    "unit-3.13": ("rsync", "sqlite3", "tar", "zstd"),
+    "unit-3.8": ("postgres", "rsync", "sqlite3", "tar", "zstd"),
+    "unit-3.11": ("postgres", "rsync", "sqlite3", "tar", "zstd"),
+    "unit-3.13": ("postgres", "rsync", "sqlite3", "tar", "zstd"),
 }
 
 

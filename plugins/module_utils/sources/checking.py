@@ -17,6 +17,7 @@ from ..sqlite.questions import ask_copy
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
 from ..system.errors import AppStateError
+from .postgresql import check_dump
 from .sqlite import check_copy
 
 COPY = "database.db"
@@ -105,6 +106,6 @@ def ask_database(directory, sql):
 
 
 # Function(directory, source, recorded): what is wrong, as texts.
-CHECKERS = {"sqlite": check_database}
+CHECKERS = {"sqlite": check_database, "postgresql": check_dump}
 # Function(directory, sql): the values of the first column as bytes, which can be gone through more than once.
 ASKERS = {"sqlite": ask_database}

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-STORES = {}
+from .postgresql_store import PostgresqlStore
+
+STORES = {"postgresql": PostgresqlStore}
 
 
 def is_store(source):

@@ -13,11 +13,12 @@ from ..system.accounts import Names
 from ..system.errors import SourceError
 from .files import FilesTaker
 from .mirror import MirrorTaker
+from .postgresql import PostgresqlTaker
 from .sqlite import SqliteTaker
 
 # In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
 # it was then or newer.
-TAKERS = {"sqlite": SqliteTaker, "files": FilesTaker}
+TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "files": FilesTaker}
 
 
 class Room:

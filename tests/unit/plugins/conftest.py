@@ -26,6 +26,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.restore
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
 from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import verify
 from ansible_collections.appstate.backup.plugins.module_utils.system.machine import Machine
+from ansible_collections.appstate.backup.tests.unit.plugins.postgres_server import (  # pylint: disable=unused-import
+    postgres, postgres_server)  # noqa: F401
 
 # The application's user: one that no system has, so that nothing else runs as it.
 OWNER = 3001 if os.geteuid() == 0 else os.getuid()
