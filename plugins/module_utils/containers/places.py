@@ -14,7 +14,7 @@ import posixpath
 
 from ..system.commands import CommandError
 from ..system.errors import SourceError
-from .engine import first_that_knows
+from .engine import engines, first_that_knows
 
 PROJECT = "com.docker.compose.project"
 VOLUME = "com.docker.compose.volume"
@@ -51,6 +51,25 @@ class Place:
         self.path_in_container = path_in_container
         self.running = running
 
+    def to_dict(self):
+        """As JSON can keep it; ``from_dict`` makes it again."""
+        return {"engine": self.engine.name, "mount": self.mount, "volume": self.volume, "inner": self.inner,
+                "host_path": self.host_path, "image": self.image, "container": self.container,
+                "path_in_container": self.path_in_container}
+
+    @classmethod
+    def from_dict(cls, told):
+        """The place that ``to_dict`` told of; whether its container runs is asked again.
+
+        Raises:
+            SourceError: the engine is not there any more.
+        """
+        place = cls(**dict(told, engine=engines(told["engine"])[0]))
+        if place.container is not None:
+            container = place.engine.inspect("container", place.container)
+            place.running = container is not None and bool(container["State"]["Running"])
+        return place
+
     @property
     def title(self):
         """What messages call it."""
@@ -65,6 +84,36 @@ class Place:
             return [self.container] if self.running else []
         users = self.engine.running_users(self.mount)
         return users + ([self.container] if self.running and self.container not in users else [])
+
+    def is_gone(self):
+        """Whether it was a volume that is not there any more."""
+        return self.volume is not None and self.engine.inspect("volume", self.volume) is None
+
+    def remove_volume(self):
+        """Removes the volume, unless a container has been made with it."""
+        try:
+            self.engine.ask("volume", "rm", self.volume)
+        except CommandError:
+            pass
+
+
+def create_volume(source, recorded=None):
+    """The Place of a new, empty volume for a VolumeSource, with compose's labels where its project is known.
+
+    Args:
+        recorded: name that the volume had when it was backed up, or None.
+    """
+    project, name = source.project, source.volume
+    if project is None and recorded and recorded.endswith("_" + name):
+        project = recorded[:-len(name) - 1]
+    words = ["--label", "%s=%s" % (PROJECT, project), "--label", "%s=%s" % (VOLUME, name)] if project else []
+    engine = engines(source.engine)[0]
+    try:
+        made = engine.ask("volume", "create", *(words + ["%s_%s" % (project, name) if project else name])).strip()
+    except CommandError as error:
+        raise engine.trouble(error)
+    told = engine.inspect("volume", made) or {}
+    return Place(engine, made, made, "", told.get("Mountpoint") or None, source.image or IMAGE)
 
 
 def find_place(source):

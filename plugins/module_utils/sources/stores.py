@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from .postgresql_store import PostgresqlStore
+from .volume_store import VolumeStore
 
-STORES = {"postgresql": PostgresqlStore}
+STORES = {"postgresql": PostgresqlStore, "volume": VolumeStore}
 
 
 def is_store(source):

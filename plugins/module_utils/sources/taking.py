@@ -15,10 +15,11 @@ from .files import FilesTaker
 from .mirror import MirrorTaker
 from .postgresql import PostgresqlTaker
 from .sqlite import SqliteTaker
+from .volume import VolumeTaker
 
 # In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
 # it was then or newer.
-TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "files": FilesTaker}
+TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "volume": VolumeTaker, "files": FilesTaker}
 
 
 class Room:
