@@ -11,6 +11,7 @@ Below the root stands one directory that only we can enter. In it ``tree`` holds
 from __future__ import annotations
 
 import os
+import stat
 from functools import partial
 
 from ..archive.extract import RESERVE, Extractor
@@ -130,6 +131,8 @@ class Staging:
             extractor.finish(contents.lines, ownership)
             if contents.manifest is None or len(plan.outermost()) < len(plan.targets):
                 self._settle_untold(plan, contents.lines, ownership)
+            if selected.bare:
+                self._settle_bare(plan, ownership)
             if plan.stored():
                 self._stage_stores(plan.stored(), contents.lines, stores)
             self._look_for_mentioned(plan)
@@ -245,6 +248,23 @@ class Staging:
                 files.give(directory, uid, gid, mode)
             finally:
                 os.close(directory)
+
+    def _settle_bare(self, plan, ownership):
+        """A file by itself, which tells of no owner, becomes as the one that it replaces, as with cp; without one it
+        belongs to whom the root does."""
+        for target in plan.targets:
+            path = files.as_bytes(target.path)
+            if target.stored or not target.present:
+                continue
+            live = files.lookup(self._root, path)
+            replaced = live is not None and stat.S_ISREG(live.st_mode)
+            like = live if replaced else os.fstat(self._root)
+            mode = ownership.mode(stat.S_IMODE(live.st_mode) if replaced else 0o600, False)
+            descriptor = files.open_beneath(self._top, TREE + b"/" + path)
+            try:
+                files.give(descriptor, *ownership.ids(uid=like.st_uid, gid=like.st_gid), mode=mode)
+            finally:
+                os.close(descriptor)
 
     def _check_targets(self, plan):
         """Whether each target can be moved aside and replaced by a rename: it is no mount point, nor below one."""

@@ -114,6 +114,20 @@ def test_a_bare_database(old, squeeze):
     assert "uploads is not in the archive, so it stays as it is" in told["warnings"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_bare_database_belongs_to_whom_the_one_before_did(old, there):
+    archive = old.place("copy.db")
+    shutil.copyfile(old.at("data/notes.db"), archive)
+    os.chmod(old.at("data/notes.db"), 0o640)
+    owner = (4242, 4243) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+    os.chown(old.at("data/notes.db") if there else old.root, *owner)
+    if not there:
+        os.remove(old.at("data/notes.db"))
+    restored(old, archive)
+    found = os.stat(old.at("data/notes.db"))
+    assert (found.st_uid, found.st_gid) == owner and found.st_mode & 0o777 == (0o640 if there else 0o600)
+
+
 @pytest.mark.parametrize("tail", [0, 1, 2])
 def test_paths_with_the_root_or_the_end_of_it_in_front(old, tail):
     top = old.root
