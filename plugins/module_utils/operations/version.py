@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from ..containers.image import image_of
 from ..system.commands import CommandError, output_of
 from ..system.errors import AppStateError, ConfigurationError, DataTooNewError
 
@@ -102,13 +103,16 @@ def understood_version(app):
 
 
 def application_version(app):
-    """``(the installed application's version, why it cannot be told)``; each is a text or None."""
+    """``(the installed application's version, why it cannot be told)``; each is a text or None. The version of what runs
+    in a container is the name and the digest of its image."""
     version = app.version
-    if version is None or version.application is None:
+    if version is None or (version.application is None and version.container is None):
         return None, None
     try:
+        if version.application is None:
+            return image_of(version.container), None
         said = _said(app, version.application, "version")
-    except ConfigurationError as error:
+    except AppStateError as error:
         return None, error.message
     lines = said.strip().splitlines()
     if not lines:
