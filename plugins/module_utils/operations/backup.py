@@ -27,6 +27,7 @@ from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
 from ..system.times import format_time, stamp
 from .cold import Stopped
+from .diagnosis import contents_below, missing_texts
 from .inquiry import Inquiry
 from .journal import refuse_unfinished
 from .references import lacking_text
@@ -187,8 +188,17 @@ class _Run:
         for finding in references.compare(members)[0]:
             self._room.warn(lacking_text(finding))
 
+    def _look_for_mentioned(self):
+        """Warns of what settings name and what is not there: after a restore it would be missing as well."""
+        root = self._room.root
+        for source in self._app.sources:
+            if getattr(source, "mentions", ()):
+                for text in missing_texts(source, contents_below(root, source.path), [root]):
+                    self._room.warn(text)
+
     def _make_manifest(self, takers, lines, count, size, digest):
         self._compare_references(takers, lines)
+        self._look_for_mentioned()
         content = {
             "format": FORMAT, "id": self._id, "app": self._app.name, "host": self._machine.hostname,
             "created": format_time(self._created), "duration": self._seconds(), "kind": "full",

@@ -107,10 +107,11 @@ def _is_there(root, place):
 
 
 def contents_below(directory, path):
-    """Yields ``(path, beginning)`` of the file at a path below an open private directory, or of each file in it."""
+    """Yields ``(path, beginning)`` of the file at a path below an open directory, or of each file in it; what cannot be
+    read is left out, since others say so."""
     try:
         parent, name = files.open_parent(directory, path)
-    except FileNotFoundError:
+    except OSError:
         return
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -119,7 +120,7 @@ def contents_below(directory, path):
         elif stat.S_ISDIR(found.st_mode):
             for each in _files_in(parent, name, files.as_bytes(path)):
                 yield each
-    except FileNotFoundError:
+    except OSError:
         return
     finally:
         os.close(parent)
@@ -129,17 +130,24 @@ def _files_in(parent, name, path):
     inner = os.open(name, files.DIRECTORY, dir_fd=parent)
     try:
         left = MOST_FILES
-        for entry in descend(inner, path):
-            if left and stat.S_ISREG(entry.stat.st_mode):
-                left -= 1
+        for entry in descend(inner, path, on_error=lambda unused, error: None):
+            if stat.S_ISREG(entry.stat.st_mode):
                 yield entry.path.decode("utf-8", "backslashreplace"), _beginning(entry.directory, entry.name)
+                left -= 1
+                if not left:
+                    return
     finally:
         os.close(inner)
 
 
 def _beginning(directory, name):
-    descriptor = os.open(name, files.READ, dir_fd=directory)
+    try:
+        descriptor = os.open(name, files.READ, dir_fd=directory)
+    except OSError:
+        return b""
     try:
         return os.read(descriptor, MOST_BYTES)
+    except OSError:
+        return b""
     finally:
         os.close(descriptor)

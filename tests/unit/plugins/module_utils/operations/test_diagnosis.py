@@ -128,9 +128,23 @@ NAMES = (b"acme/gallery", b"acme/slider", b"/acme/gone/", b"acme/slider", b"")
 @pytest.mark.parametrize("path", [OVERRIDE, "data/settings"])
 def test_settings_that_name_what_is_not_there_are_told_of(filled, path):
     words = mentioning(filled, *NAMES, path=path)
-    assert filled.backup(**words).warnings == []
+    assert filled.backup(**words).warnings == MISSING
     assert warnings(filled, **words) == MISSING
     assert filled.verify(app=filled.app(**words)).notes == (MISSING if path == OVERRIDE else [])
+
+
+def test_what_cannot_be_read_is_not_looked_at(filled):
+    words = mentioning(filled, *NAMES, path="data/settings")
+    os.mkfifo(filled.at("data/settings/fifo"))
+    os.symlink("custom.php", filled.at("data/settings/link"))
+    for number in range(3):
+        filled.write("data/settings/%d" % number, b"'plugin' => 'acme/number-%d'" % number)
+    told = filled.backup(**words).warnings
+    assert [text for text in told if "is not there" in text] == [
+        "data/settings/%d names vendor/acme/number-%d, which is not there" % (number, number) for number in range(3)] + MISSING
+    words = mentioning(filled, path="data/none")
+    words["sources"][1]["required"] = False
+    assert filled.backup(**words).warnings == []
 
 
 def test_what_the_backup_brings_along_is_there(filled):
