@@ -23,6 +23,8 @@ from ..system import files
 from ..system.errors import SourceError
 from ..system.trees import Entry, remove_tree
 
+SECOND = 10 ** 9
+
 
 class CopiedTree:
     """The files of a generation that grows.
@@ -153,7 +155,7 @@ class CopiedTree:
         copy = os.open(entry.name, files.READ, dir_fd=entry.directory)
         try:
             digest = None
-            if (found.st_size, found.st_mtime_ns) == (entry.stat.st_size, entry.stat.st_mtime_ns):
+            if found.st_size == entry.stat.st_size and _is_time(entry.stat.st_mtime_ns, found.st_mtime_ns):
                 digest = _digest_where_same(copy, original)
             if looks_like_sqlite(os.pread(copy, 16, 0)):
                 self._room.warn("%s is a SQLite database taken as a plain file, which is not safe while it is in use; "
@@ -252,6 +254,11 @@ def _not_through_links(opening):
         if error.errno == 40:  # ELOOP: a symbolic link.
             raise FileNotFoundError()
         raise
+
+
+def _is_time(copied, original):
+    """Whether a copy has the original's time; there are file systems that keep whole seconds only."""
+    return copied == original or copied == original // SECOND * SECOND
 
 
 def _digest_where_same(copy, original):

@@ -132,6 +132,13 @@ def test_a_file_that_changed_meanwhile_is_as_it_is_now(copied, host, tree):
     assert tree(copied.path) == tree(host.at("blobs"))
 
 
+def test_whole_seconds_are_as_good_a_time_where_there_is_no_finer(copied):
+    os.utime(copied.at("a"), ns=(0, 1700000000000000000))
+    before = os.stat(copied.at("a")).st_ino
+    assert copied.settle()["blobs/a"]["mtime"] == 1700000000000000000
+    assert os.stat(copied.at("a")).st_ino == before
+
+
 def test_a_link_that_leads_out_is_removed_and_told(copied):
     os.symlink("../../etc", copied.at("deep", "out"))
     os.symlink("names/../../up", copied.at("climbs"))

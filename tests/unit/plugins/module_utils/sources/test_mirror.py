@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.sources.files impo
 from ansible_collections.appstate.backup.plugins.module_utils.sources.mirror import MirrorTaker
 from ansible_collections.appstate.backup.plugins.module_utils.sources.taking import Room, takers_of
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError, SourceError
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError, SourceError, SpaceError
 
 BLOBS = {"type": "files", "path": "blobs", "method": "rsync"}
 
@@ -337,6 +338,17 @@ def test_a_backup_that_fails_leaves_no_generation(mirrored, host):
     with pytest.raises(Exception):
         mirrored.backup([{"type": "sqlite", "path": "x.db"}])
     assert os.listdir(os.path.join(host.destination, "notes")) == []
+
+
+def test_a_destination_that_is_full_is_named_and_nothing_is_left(mirrored, host):
+    mirrored.write("large", os.urandom(2 << 20))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", host.destination], check=True)
+    try:
+        with pytest.raises(SpaceError, match="app notes: %s/notes: no space left for the copy that rsync makes" % host.destination):
+            mirrored.backup()
+        assert os.listdir(os.path.join(host.destination, "notes")) == []
+    finally:
+        subprocess.run(["umount", host.destination], check=True)
 
 
 def test_a_source_that_is_missing(mirrored, host):
