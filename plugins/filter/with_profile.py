@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import fill
+from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import resolve
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 
 
 def with_profile(app):
-    """The app, with what its profile says and it does not; an app without a profile stays as it is."""
+    """The app as it is without its profile, all of it spelled out; one that names no profile stays as it is."""
     if not isinstance(app, dict):
         raise AnsibleError("appstate.backup.with_profile: an app is a dictionary, not a %s." % type(app).__name__)
     try:
-        return fill(app)
+        return resolve(app)
     except ConfigurationError as error:
         raise AnsibleError(str(error)) from error
 

@@ -43,12 +43,11 @@ class App:
         version_max: the newest version of data that the installed application understands: a number, or the command
             that prints it as a list; None where nobody says.
         settings: what a run does beside the backup itself; see ``settings.Settings``.
-        profile: name of the profile that said what the operator did not, or None.
     """
 
     def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
                  compression="auto", snapshot_deadline=300.0, service=None, health=None, settings=None, mode="live",
-                 version=None, version_max=None, profile=None):
+                 version=None, version_max=None):
         self.name = name
         self.root = root
         self.destination = destination
@@ -65,7 +64,6 @@ class App:
         self.mode = mode
         self.version = version
         self.version_max = version_max
-        self.profile = profile
 
     @property
     def directory(self):
@@ -101,10 +99,9 @@ class Version:
         self.container = container
 
 
-APP_KEYS = ("name", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression", "sources",
-            "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
-            "allow_network_destination", "schedule", "mode", "version", "version_max",
-            "profile")
+APP_KEYS = ("name", "profile", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression",
+            "sources", "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
+            "allow_network_destination", "schedule", "mode", "version", "version_max")
 SERVICE_KEYS = ("name", "stop", "start")
 VERSION_KEYS = ("sql", "source", "application", "container")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
@@ -138,7 +135,7 @@ def parse_app(told, need_destination=True):
         service=reader.optional(told, "service", reader.service),
         health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told),
         mode=reader.choice(told, "mode", MODES), version=reader.version(told, sources),
-        version_max=reader.optional(told, "version_max", reader.version_max), profile=told.get("profile"))
+        version_max=reader.optional(told, "version_max", reader.version_max))
     reader.destination_outside(app)
     reader.can_be_stopped(app)
     return app

