@@ -20,7 +20,7 @@ from systems import BACKUP, DESTINATION, RESTORE, Backups, System, source
 SCHEDULE = "appstate.backup.schedule"
 ROOT = "/path/to"
 SNITCH = "/xxxxxxxxxx"
-APP = {"name": "db", "profile": "generic", "destination": DESTINATION, "root": ROOT, "owner": "www-data",
+APP = {"name": "db", "profile": "generic", "destination": DESTINATION, "root": ROOT,
        "service": {"name": "myapp"},
        "health": {"url": "http://localhost:8090/", "expression": "sum == `0`", "retries": 5, "delay": 0.5},
        "compression": "gzip", "schedule": {"hour": 0, "minute": 0}, "sources": [{"type": "sqlite", "path": "db"}]}

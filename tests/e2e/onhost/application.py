@@ -35,6 +35,7 @@ class Application:
     def __init__(self, root):
         self.root = root
         self.number = 0
+        self.port = int(os.environ.get("PORT", self.port))
 
     def path(self, *parts):
         """An absolute path of its state."""
