@@ -244,6 +244,6 @@ def problem_of(directory, source):
     if found is None or top is None or not stat.S_ISDIR(top.st_mode):
         return "its generation %s is missing" % name
     if not stat.S_ISREG(found.st_mode) or found.st_size != source["list"]["bytes"]:
-        return "the list of its generation %s has %d bytes, and the manifest says %d" % (name, found.st_size,
-                                                                                        source["list"]["bytes"])
+        return "the list of its generation %s has %d bytes, and the manifest says %d" \
+            % (name, found.st_size, source["list"]["bytes"])
     return None

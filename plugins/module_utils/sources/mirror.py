@@ -88,8 +88,7 @@ class MirrorTaker(Taker):
         finally:
             os.close(directory)
         with lines:
-            for member in entries(lines):
-                yield member
+            yield from entries(lines)
 
     def record(self):
         return dict({"type": "files", "path": self._source.path, "present": self.present}, **self._found)
@@ -192,8 +191,9 @@ class MirrorTaker(Taker):
             self._room.warn("%s is a symbolic link that leads out of the source (to %s), and was left out"
                             % (shown(self._path + b"/" + path), shown(target)))
         if heard.vanished:
-            self._room.warn("%d files below %s vanished while it was read, the first was %s"
-                            % (len(heard.vanished), self._source.path, shown(heard.vanished[0])))
+            self._room.warn("%d %s below %s vanished while it was read, the first was %s"
+                            % (len(heard.vanished), "file" if len(heard.vanished) == 1 else "files", self._source.path,
+                               shown(heard.vanished[0])))
 
 
 class EarlierGeneration:
