@@ -55,7 +55,7 @@ class Engine:
             raise self.trouble(error)
         except ValueError:
             raise SourceError("%s gave an answer about the %s %s that is no JSON" % (self.name, kind, name))
-        return found[0] if found else None
+        return next((each for each in found if _is_called(each, name)), None)
 
     def trouble(self, error):
         """The SourceError for an engine that does not do what it was asked for."""
@@ -69,6 +69,12 @@ class Engine:
             return self.names("ps", "--filter", "volume=%s" % place, "--format", "{{.Names}}")
         except CommandError as error:
             raise self.trouble(error)
+
+
+def _is_called(found, name):
+    """Whether something has that name or id in full: engines are content with the beginning of either."""
+    identity = (found.get("Id") or "").replace("sha256:", "")
+    return (found.get("Name") or "").lstrip("/") == name or identity.startswith(name.replace("sha256:", "")) and len(name) > 11
 
 
 def engines(choice):
@@ -101,5 +107,7 @@ def first_that_knows(choice, look):
         if found is not None:
             return engine, found
     if trouble is not None:
+        trouble.message += "; no engine that answers knows anything of that name"
+        trouble.remedy += "; or say which 'engine' it is"
         raise trouble
     return None

@@ -142,29 +142,32 @@ def find_volume(engine, name, project=None):
     Raises:
         SourceError: several could be meant.
     """
-    if project is None:
-        exact = engine.inspect("volume", name)
-        if exact is not None:
-            return exact
-    filters = ["label=%s=%s" % (VOLUME, name)] + (["label=%s=%s" % (PROJECT, project)] if project else [])
-    named = _listed(engine, filters)
+    every = _listed(engine)
+    if project is None and name in every:
+        return engine.inspect("volume", name)
+    named = [each for each in _listed(engine, "--filter", "label=%s=%s" % (VOLUME, name))
+             if project is None or _label(engine.inspect("volume", each), PROJECT) == project]
     if not named and project is not None:
-        exact = engine.inspect("volume", "%s_%s" % (project, name))
-        return exact if exact is not None else engine.inspect("volume", name)
-    if not named:
-        named = [each for each in _listed(engine, []) if each.endswith("_" + name)]
+        named = [each for each in ("%s_%s" % (project, name), name) if each in every][:1]
+    elif not named:
+        named = [each for each in every if each.endswith("_" + name)]
     if len(named) > 1:
         raise SourceError("%s has several volumes that %r could mean: %s" % (engine.name, name, ", ".join(sorted(named))),
                           remedy="Write the one that is meant in full, or say its compose 'project'")
     return engine.inspect("volume", named[0]) if named else None
 
 
-def _listed(engine, filters):
-    words = [word for each in filters for word in ("--filter", each)]
+def _listed(engine, *words):
+    # By listing: podman's inspect is content with the beginning of a name.
     try:
         return engine.names("volume", "ls", "--format", "{{.Name}}", *words)
     except CommandError as error:
         raise engine.trouble(error)
+
+
+def _label(found, label):
+    """A label of what an engine knows; None where there is none."""
+    return ((found or {}).get("Labels") or ((found or {}).get("Config") or {}).get("Labels") or {}).get(label)
 
 
 def find_container(engine, name, project=None):
@@ -176,13 +179,12 @@ def find_container(engine, name, project=None):
     exact = engine.inspect("container", name)
     if exact is not None:
         return exact
-    words = ["--filter", "label=%s=%s" % (SERVICE, name)]
-    if project is not None:
-        words += ["--filter", "label=%s=%s" % (PROJECT, project)]
     try:
-        named = engine.names("ps", "--all", "--format", "{{.Names}}", *words)
+        named = engine.names("ps", "--all", "--format", "{{.Names}}", "--filter", "label=%s=%s" % (SERVICE, name))
     except CommandError as error:
         raise engine.trouble(error)
+    if project is not None:
+        named = [each for each in named if _label(engine.inspect("container", each), PROJECT) == project]
     if len(named) > 1:
         raise SourceError("%s has several containers that %r could mean: %s"
                           % (engine.name, name, ", ".join(sorted(named))),

@@ -10,11 +10,13 @@ process; containers have no control groups and no network. Images are made of a 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
+
+import pytest
 
 SETTINGS = """[containers]
 cgroups = "disabled"
@@ -74,7 +76,7 @@ class Containers:
                 process.terminate()
                 process.wait()
         self._keeper.stdout.close()
-        shutil.rmtree(self.place)
+        shutil.rmtree(self.place, ignore_errors=True)  # What podman started to clean up may still be at it.
 
     def podman(self, *words, data=None):
         """Runs podman; what it printed."""
@@ -128,11 +130,20 @@ class Containers:
         self.podman("volume", "prune", "--force")
 
 
-@contextlib.contextmanager
-def containers(place):
-    """Containers that end with the block."""
-    machine = Containers(place)
-    try:
-        yield machine
-    finally:
-        machine.close()
+@pytest.fixture(scope="module")
+def containers_of_module():
+    """Containers for all tests of a module; podman wants short paths."""
+    with tempfile.TemporaryDirectory(prefix="ast-") as place:
+        machine = Containers(os.path.join(place, "c"))
+        try:
+            yield machine
+        finally:
+            machine.close()
+
+
+@pytest.fixture
+def containers(containers_of_module, monkeypatch):  # pylint: disable=redefined-outer-name
+    """Containers, of which there are none yet, of an engine that is the first on PATH."""
+    monkeypatch.setenv("PATH", containers_of_module.programs + os.pathsep + os.environ["PATH"])
+    yield containers_of_module
+    containers_of_module.clear()
