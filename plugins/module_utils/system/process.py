@@ -310,7 +310,10 @@ def _only_descriptors(answer, root):
     high = [os.dup(descriptor) for descriptor in keep]
     while min(high) < 5:
         high = [os.dup(descriptor) for descriptor in keep]
-    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+    except FileNotFoundError:
+        null = os.dup(0)  # The child of a child that sees no devices: there it is that device already.
     for number in (0, 1, 2):
         os.dup2(null, number)
     for number, descriptor in enumerate(high, 3):

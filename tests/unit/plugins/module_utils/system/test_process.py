@@ -284,6 +284,12 @@ def test_a_child_can_start_a_child_of_its_own():
     assert run_child(lambda: run_child(lambda: "inner", limits=Limits(wall_seconds=5)), identity=NOBODY) == "inner"
 
 
+def test_a_child_that_sees_no_devices_can_start_one_too(tmp_path):
+    def inner():
+        return [os.fstat(number).st_rdev for number in (0, 1, 2)]
+    assert run_child(lambda: run_child(inner), root=str(tmp_path)) == [os.stat(os.devnull).st_rdev] * 3
+
+
 def test_a_child_dies_with_its_parent(tmp_path):
     told = tmp_path / "pid"
     script = textwrap.dedent("""
