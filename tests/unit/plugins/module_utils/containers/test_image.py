@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.containers.image import image_of
 from ansible_collections.appstate.backup.plugins.module_utils.operations.version import application_version
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import containers
+from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import Containers
 
 NAME = "registry.example/club:1.4"
 
@@ -23,10 +23,14 @@ NAME = "registry.example/club:1.4"
 @pytest.fixture(scope="module")
 def machine():
     """Containers, one of which was made and never started; podman wants short paths."""
-    with tempfile.TemporaryDirectory(prefix="ast-") as place, containers(os.path.join(place, "c")) as made:
-        made.make_image(NAME)
-        made.podman("create", "--name", "club", NAME, "sleep", "1")
-        yield made
+    with tempfile.TemporaryDirectory(prefix="ast-") as place:
+        made = Containers(os.path.join(place, "c"))
+        try:
+            made.make_image(NAME)
+            made.podman("create", "--name", "club", NAME, "sleep", "1")
+            yield made
+        finally:
+            made.close()
 
 
 @pytest.fixture(params=["podman", "docker"])
