@@ -63,9 +63,10 @@ def _pieces(stream):
             yield piece
         if not more:
             break
-    rest = scan.rest
-    if _BLANK.match(rest).end() != len(rest):
-        raise DatabaseError("the SQL dump is cut short: it ends in the middle of a statement (line %d)" % scan.line)
+    begun = _BLANK.match(scan.rest).end()
+    if begun != len(scan.rest):
+        raise DatabaseError("the SQL dump is cut short: it ends in the middle of a statement (line %d)"
+                            % (scan.line + scan.rest.count(b"\n", 0, begun)))
 
 
 class _Scan:
