@@ -114,7 +114,7 @@ class _Bench:
     def rsync(self, size: data.Size) -> Comparison:
         """A tree in which nothing changed, beside ``rsync -a`` onto the mirror that is there."""
         self._say("making files for a mirror")
-        data.make_small_files(Path(self._host.path("/srv/rsync/blobs")), size.small_files)
+        data.make_small_files(Path(self._host.path("/srv/rsync/blobs")), size.small_files // 3)
         app = self._app("rsync", [{"type": "files", "path": "blobs", "method": "rsync"}])
         command = ["rsync", "-a", "--delete", "/srv/rsync/blobs/", "/srv/mirror/"]
         self._run(self._backup(app))
