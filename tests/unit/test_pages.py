@@ -21,6 +21,16 @@ VARIABLE = re.compile(r"\{\{.*?\}\}")
 BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+COMMAND = re.compile(r"^ *ansible-playbook .*?[^\\]$", re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Every call of a playbook of the collection, with the page that it is on."""
+    for page in PAGES:
+        for number, text in enumerate(COMMAND.findall(page.read_text(encoding="utf-8")), 1):
+            yield pytest.param(text, id="%s-%d" % (page.relative_to(TREE), number))
+
+
 def blocks():
     """Every block of YAML with the page that it is on."""
     for page in PAGES:
@@ -45,3 +55,13 @@ def apps(value):
 def test_every_app_on_a_page_can_be_pasted(text):
     for app in apps(yaml.safe_load(VARIABLE.sub("https://vault.example.org", text))):
         parse_app(app)
+
+
+@pytest.mark.parametrize("text", list(commands()))
+def test_every_playbook_and_variable_that_is_called_is_there(text):
+    known = "".join(path.read_text(encoding="utf-8") for path in
+                    sorted(TREE.glob("roles/*/meta/argument_specs.yml")) + sorted(TREE.glob("playbooks/*.yml")))
+    for name in re.findall(r" appstate\.backup\.(\w+)", text):
+        assert (TREE / "playbooks" / (name + ".yml")).is_file()
+    for variable in re.findall(r"-e '?\{?\"?(\w+)", text):
+        assert re.search(r"\b%s\b" % variable, known), variable
