@@ -34,8 +34,8 @@ def vacant_text(path, directory, copy, live, earlier):
         path: of the database, relative to the app's root.
         directory, copy: the private directory and the name of the backup's copy in it, which was found to be good.
         live: absolute path of the live database.
-        earlier: function that gives the Manifest of the newest good backup, or None; it is asked where the live database
-            does not tell.
+        earlier: function that gives the Manifest of the newest good backup, or None; it is asked where the live
+            database does not tell.
     """
     try:
         empty = empty_tables(directory, copy)
@@ -49,10 +49,11 @@ def vacant_text(path, directory, copy, live, earlier):
         return None  # Nothing depends on it.
     if not filled:
         return None
-    more = len(filled) - NAMED
-    return "%s has no rows in the %s %s%s, and some %s: see whether this is the right backup" % (
-        path, "table" if len(filled) == 1 else "tables", ", ".join(filled[:NAMED]), " and %d more" % more if more > 0 else "",
-        when)
+    named = ", ".join(filled[:NAMED])
+    if len(filled) > NAMED:
+        named += " and %d more" % (len(filled) - NAMED)
+    return "%s has no rows in the %s %s, and some %s: see whether this is the right backup" % (
+        path, "table" if len(filled) == 1 else "tables", named, when)
 
 
 def _filled_in(manifest, path, tables):
@@ -74,8 +75,8 @@ def lost_log_text(path, directory, copy):
             return None
     except AppStateError:
         return None  # Whoever checks it says so.
-    return ("%s is in WAL mode, and the archive has no %s-wal: if it was copied as a file while the application ran, the last "
-            "writes are missing" % (path, path))
+    return ("%s is in WAL mode, and the archive has no %s-wal: if it was copied as a file while the application ran, the "
+            "last writes are missing" % (path, path))
 
 
 def missing_texts(source, contents, roots):

@@ -74,8 +74,8 @@ class References:
         Args:
             path: of the database, relative to the app's root (text).
             source: with ``references``; its own path is the end of the other, relative to a volume where it is in one.
-            ask: function that is given SQL, and gives the values of its first column as bytes, which can be gone through
-                more than once.
+            ask: function that is given SQL, and gives the values of its first column as bytes, which can be gone
+                through more than once.
         """
         inside = path[:len(path) - len(source.path)] if path.endswith(source.path) else ""
         for reference in getattr(source, "references", ()):

@@ -291,8 +291,8 @@ def predicted_plan(app, selected, only, stores=True):
 
 
 def refuse_grounds(app, root, root_path, plan):
-    """Raises FileSystemError where a database would be restored to where it cannot live; elsewhere than at the app's own
-    root it need not."""
+    """Raises FileSystemError where a database would be restored to where it cannot live; elsewhere than at the app's
+    own root it need not."""
     if root_path == app.root:
         for target in plan.targets:
             refuse_ground(app, root, root_path, target.source)

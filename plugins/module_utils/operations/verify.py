@@ -22,7 +22,8 @@ from ..sources.sqlite import FALLBACK
 from ..sources.store import Staged
 from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable
+from ..system.errors import (
+    AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable)
 from ..system.scratch import Scratch, reap
 from .diagnosis import contents_below, lost_log_text, missing_texts
 from .inquiry import Inquiry
@@ -37,8 +38,14 @@ MENTIONING = b"mentioning"
 
 
 class Verification:
-    """What was found: ``level``, ``problems`` (list of ``{"member", "problem"}``, of some with an ``event`` for programs),
-    the number of members, and ``notes``, texts for the operator about what is no problem of the backup."""
+    """What was found.
+
+    Attributes:
+        level: as it was asked for.
+        problems: list of ``{"member", "problem"}``, and with some an ``event`` for programs.
+        members: how many there are, or None.
+        notes: texts for the operator about what is no problem of the backup.
+    """
 
     def __init__(self, level, problems, members=None, notes=()):
         self.level = level
@@ -149,10 +156,14 @@ class _Verifying:
             try:
                 if self._old and check.kind == "sqlite":
                     self._note(lost_log_text(check.path, files.by_descriptor(directory), COPY))
-                for trouble in check.troubles(directory) or self._ask(check, directory) or self._rehearse(check, directory):
+                for trouble in self._troubles(check, directory):
                     yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
             finally:
                 os.close(directory)
+
+    def _troubles(self, check, directory):
+        """What is wrong with one member, as the first way of looking at it that finds anything tells."""
+        return check.troubles(directory) or self._ask(check, directory) or self._rehearse(check, directory)
 
     def _ask(self, check, directory):
         """What the app's description asks of a database that is good; what cannot be asked is a problem."""
@@ -184,7 +195,8 @@ class _Verifying:
 
     def _mentioning(self):
         """The app's sources whose files name what has to be there; of directories only a restore looks at the files."""
-        return [source for source in (() if self._app is None else self._app.sources) if getattr(source, "mentions", ())]
+        sources = () if self._app is None else self._app.sources
+        return [source for source in sources if getattr(source, "mentions", ())]
 
     def _look_for_mentioned(self):
         """Notes what settings name and what is not there; nothing where the app is not on this host."""

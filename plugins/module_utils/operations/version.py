@@ -79,8 +79,8 @@ class VersionGuard:
         if self.found < most:
             return ("the backup has schema version %d; the application understands %d and will migrate it on start"
                     % (self.found, most))
-        raise DataTooNewError("the backup has schema version %d, and the installed application understands no newer one "
-                              "than %d" % (self.found, most), app=self._app.name, path=self._app.version.source,
+        raise DataTooNewError("the backup has schema version %d, and the installed application understands no newer "
+                              "one than %d" % (self.found, most), app=self._app.name, path=self._app.version.source,
                               remedy="Install a version of the application that understands it, or choose an older "
                                      "backup")
 
@@ -103,8 +103,8 @@ def understood_version(app):
 
 
 def application_version(app):
-    """``(the installed application's version, why it cannot be told)``; each is a text or None. The version of what runs
-    in a container is the name and the digest of its image."""
+    """``(the installed application's version, why it cannot be told)``; each is a text or None. The version of what
+    runs in a container is the name and the digest of its image."""
     version = app.version
     if version is None or (version.application is None and version.container is None):
         return None, None
