@@ -4,7 +4,8 @@
 
 """Takes one backup of an app: lock, snapshots, one streaming pass, a second look at the finished archive, publication.
 
-An app whose mode is ``cold`` is stopped for no longer than its state is read. Nothing has its final name before the archive was read back and found to be what its sources were.
+An app whose mode is ``cold`` is stopped for no longer than its state is read. Nothing has its final name before the
+archive was read back and found to be what its sources were.
 """
 
 from __future__ import annotations

@@ -119,8 +119,7 @@ def contents_below(directory, path):
         if stat.S_ISREG(found.st_mode):
             yield path, _beginning(parent, name)
         elif stat.S_ISDIR(found.st_mode):
-            for each in _files_in(parent, name, files.as_bytes(path)):
-                yield each
+            yield from _files_in(parent, name, files.as_bytes(path))
     except OSError:
         return
     finally:

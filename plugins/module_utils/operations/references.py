@@ -104,8 +104,10 @@ class References:
         for member in members:
             for under, group in groups.items():
                 path = _below(member.path, files.as_bytes(under))
-                # Each of them marks what it finds.
-                if path and not any([named.mark(path) for named in group]) and member.type != DIRECTORY:
+                if not path:
+                    continue
+                marked = [named.mark(path) for named in group]
+                if True not in marked and member.type != DIRECTORY:
                     unnamed[under].add(path)
         lacking = [named.lacking() for named in self._named]
         return [found for found in lacking if found.count], [found for found in unnamed.values() if found.count]

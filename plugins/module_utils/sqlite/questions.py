@@ -46,8 +46,7 @@ class Answer:
         for piece in iter(lambda: self._stream.read(1 << 16), b""):
             values = (rest + piece).split(_END)
             rest = values.pop()
-            for value in values:
-                yield value
+            yield from values
 
 
 def ask_copy(directory, name, sql, most_values=MOST_VALUES, most_bytes=MOST_BYTES, wall_seconds=600):
