@@ -22,6 +22,21 @@ APP = {"app": {"type": "dict", "required": True}}
 SELECTION = {"which": {"type": "str", "default": "latest"}, "before": {"type": "str"}, "archive": {"type": "path"}}
 
 
+def discreet(kind):
+    """AnsibleModule (``kind``) as one that knows the secrets in an app before it writes its arguments into the host's log.
+
+    It does so while it is made. ``no_log`` would be too much: then nothing at all is shown of the result.
+    """
+    class Discreet(kind):
+        """Hides, then logs."""
+
+        def _log_invocation(self):
+            _hide_secrets(self)
+            super()._log_invocation()
+
+    return Discreet
+
+
 def run(module, work):
     """Calls ``work(module, params)`` and ends the module with the result it gives, or with the error it raises."""
     _hide_secrets(module)
@@ -39,7 +54,8 @@ def run(module, work):
 
 def _hide_secrets(module):
     """Some values in the middle of an app are secrets: the app as a whole is none."""
-    module.no_log_values.update(_secrets_of(module.params.get("app")))
+    for name in ("app", "apps"):
+        module.no_log_values.update(_secrets_of(module.params.get(name)))
 
 
 def _secrets_of(told, secret=False):

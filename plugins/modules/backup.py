@@ -136,7 +136,8 @@ complete:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
-from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, app_of, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    APP, PLACES, app_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
 from ansible_collections.appstate.backup.plugins.module_utils.operations.run import refuse_destination, run_backup
 
@@ -177,7 +178,7 @@ def _newest(app):
 
 def main() -> None:
     argument_spec = dict(APP, accept_shrink={"type": "bool", "default": False}, **PLACES)
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

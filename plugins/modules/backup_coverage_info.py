@@ -112,7 +112,7 @@ unreadable:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
-from ansible_collections.appstate.backup.plugins.module_utils.module import run
+from ansible_collections.appstate.backup.plugins.module_utils.module import discreet, run
 from ansible_collections.appstate.backup.plugins.module_utils.operations.coverage import find_databases
 
 
@@ -132,7 +132,7 @@ def main() -> None:
         "limit": {"type": "int", "default": 2000000},
         "timeout": {"type": "int", "default": 300},
     }
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

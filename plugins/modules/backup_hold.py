@@ -79,7 +79,8 @@ held:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, app_of, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    APP, PLACES, app_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.hold import hold, release
 
 
@@ -96,7 +97,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 def main() -> None:
     argument_spec = dict(APP, which={"type": "str", "required": True}, reason={"type": "str", "default": ""},
                          state={"type": "str", "choices": ["present", "absent"], "default": "present"}, **PLACES)
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

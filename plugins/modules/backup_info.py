@@ -110,7 +110,7 @@ backups:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
-from ansible_collections.appstate.backup.plugins.module_utils.module import app_or_archive, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import app_or_archive, discreet, machine_of, run
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import describe
 
 
@@ -124,7 +124,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 def main() -> None:
     argument_spec = {"app": {"type": "dict"}, "archive": {"type": "path"}}
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ decisions:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, app_of, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    APP, PLACES, app_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.prune import prune_recorded
 
 
@@ -103,7 +104,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 
 def main() -> None:
-    run(AnsibleModule(argument_spec=dict(APP, **PLACES), supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=dict(APP, **PLACES), supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ moved_aside:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.appstate.backup.plugins.module_utils.module import APP, PLACES, SELECTION, app_of, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    APP, PLACES, SELECTION, app_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Request, Restore
 
 
@@ -165,7 +166,7 @@ def main() -> None:
         validate_only={"type": "bool", "default": False}, target_root={"type": "path"},
         only={"type": "list", "elements": "str", "default": []}, force={"type": "bool", "default": False},
         **SELECTION, **PLACES)
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

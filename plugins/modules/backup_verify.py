@@ -103,7 +103,8 @@ backup:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.appstate.backup.plugins.module_utils.module import SELECTION, app_or_archive, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    SELECTION, app_or_archive, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
 from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import LEVELS, verify
 
@@ -125,7 +126,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 def main() -> None:
     argument_spec = dict(SELECTION, app={"type": "dict"},
                          level={"type": "str", "choices": list(LEVELS), "default": "content"})
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ count:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.appstate.backup.plugins.module_utils.module import APP, app_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import APP, app_of, discreet, run
 from ansible_collections.appstate.backup.plugins.module_utils.operations.ownership import give_ownership
 
 
@@ -88,7 +88,7 @@ def _told(paths, side):
 
 def main() -> None:
     argument_spec = dict(APP, target_root={"type": "path"})
-    run(AnsibleModule(argument_spec=argument_spec, supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

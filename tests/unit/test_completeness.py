@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_every_module_has_an_integration_target(path):
     # A target is run as a role of its name, and where the collection has a role of that name, that one is run.
     name = "module_" + path.stem if (TREE / "roles" / path.stem).exists() else path.stem
     assert (TARGETS / name / "tasks" / "main.yml").is_file()
+
+
+@pytest.mark.parametrize("path", sources("modules"), ids=relative)
+def test_every_module_that_is_given_apps_keeps_them_out_of_the_host_s_log(path):
+    """Ansible writes a module's arguments there before anybody can say which of them are secrets."""
+    text = path.read_text(encoding="utf-8")
+    given = "dict(APP" in text or re.search(r"""['"]apps?['"]: \{|\bapps?=\{""", text)
+    assert not given or "discreet(AnsibleModule)" in text
 
 
 @pytest.mark.parametrize("role", sorted((TREE / "roles").iterdir()), ids=relative)

@@ -55,6 +55,24 @@ def test_warnings_are_said_once():
     assert ending.warnings == ["one", "two"] and ending.result == {"changed": False}
 
 
+def test_secrets_are_known_when_the_arguments_are_logged():
+    class Logging(Ending):
+        def __init__(self, params):
+            super().__init__(params)
+            self.known = None
+            self._log_invocation()
+
+        def _log_invocation(self):
+            self.known = set(self.no_log_values)
+
+    assert face.discreet(Logging)({"app": {"sources": [{"password": "pg-secret"}]}}).known == {"pg-secret"}
+
+
+def test_secrets_of_many_apps_are_hidden():
+    apps = [{"name": "x", "sources": [{"type": "postgresql", "password": "pg-secret"}]}]
+    assert ended(lambda module, params: {}, {"apps": apps}).no_log_values == {"pg-secret"}
+
+
 def test_secrets_are_hidden_wherever_they_stand_in_an_app():
     app = {"name": "x", "sources": [
         {"type": "postgresql", "database": "club", "password": "pg-secret", "password_file": "/etc/pw"},
