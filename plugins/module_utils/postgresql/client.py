@@ -4,9 +4,9 @@
 
 """How PostgreSQL's client programs are run: who they are, whom they reach, and how they learn the password.
 
-Everything that libpq has to know comes by the environment, which is made anew (see "Environment Variables" in the manual's
-chapter on libpq). The password does not: it stands in a file that has no name in any directory, which the program inherits
-and reaches as its own descriptor.
+Everything that libpq has to know comes by the environment, which is made anew (see "Environment Variables" in the
+manual's chapter on libpq). The password does not: it stands in a file that has no name in any directory, which the
+program inherits and reaches as its own descriptor.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Server:
     """One server as an operator describes it, and the database there that is the source.
 
     Args:
-        source: has ``host``, ``port``, ``user``, ``password``, ``password_file``, ``sslmode``, ``run_as``, ``database``.
+        source: has ``database``, ``host``, ``port``, ``user``, ``password``, ``password_file``, ``sslmode`` and
+            ``run_as``.
 
     Raises:
         ConfigurationError: the account of ``run_as`` is unknown, or cannot be taken on.
@@ -106,6 +107,7 @@ class Program:
         self._answerer = answerer
         self._doing = doing
         self._name = os.path.basename(argv[0])
+        self._kept = ""
         self._said = tempfile.TemporaryFile()
         try:
             # The engine is also used without Ansible, whose run_command cannot feed a program bit by bit.
@@ -159,6 +161,8 @@ class Program:
 
     def said(self):
         """What it said on its standard error so far: the end of it, where that is very long."""
+        if self._said.closed:
+            return self._kept
         size = os.fstat(self._said.fileno()).st_size
         return os.pread(self._said.fileno(), MOST_SAID, max(0, size - MOST_SAID)).decode("utf-8", "backslashreplace")
 
@@ -176,6 +180,8 @@ class Program:
                     stream.close()
                 except OSError:
                     continue  # What was not written yet is of no use any more.
+        self._kept = self.said()
+        self._said.close()
 
 
 def find_program(name, major=None):
@@ -192,7 +198,8 @@ def find_program(name, major=None):
     versions = {int(re.sub(r"\D.*", "", folder.split("/")[-2]) or 0): os.path.join(folder, name)
                 for folder in glob.glob(VERSIONS) if os.access(os.path.join(folder, name), os.X_OK)}
     if not versions:
-        raise ConfigurationError("%s is not installed on this host" % name, remedy="Install the package postgresql-client")
+        raise ConfigurationError("%s is not installed on this host" % name,
+                                 remedy="Install the package postgresql-client")
     newer = sorted(version for version in versions if major is not None and version >= major)
     return versions[newer[0] if newer else max(versions)]
 

@@ -4,8 +4,9 @@
 
 """What PostgreSQL's programs complain of, in the operator's words.
 
-They speak English where ``LC_ALL`` is ``C``. What is told here are the messages of libpq, of the server (src/backend) and
-of pg_dump and pg_restore (src/bin/pg_dump), of versions 10 to 18.
+They speak English where ``LC_ALL`` is ``C``. What is told here are the messages of libpq, of the server (src/backend)
+and of pg_dump and pg_restore (src/bin/pg_dump), of versions 10 to 18. A server that is set up to speak another language
+is told as it speaks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ ERROR = re.compile(r"(?:^|[\s:])(?:error|ERROR|FATAL|PANIC|fatal): ")
 # How many lines of complaint an error tells.
 MOST_LINES = 6
 # Lines of pg_restore that tell where it is, and those that repeat what was said.
-_NOISE = re.compile(r"from TOC entry|while (?:INITIALIZING|PROCESSING|FINALIZING)|^Command was:|errors ignored on restore")
+_NOISE = re.compile(r"from TOC entry|while (?:INITIALIZING|PROCESSING|FINALIZING)|^Command was:"
+                    r"|errors ignored on restore")
+_DETAILS = ("DETAIL:", "HINT:", "pg_dump: detail:", "pg_restore: detail:")
 
 
 class MissingDatabase(SourceError):
@@ -58,7 +61,7 @@ def gist(said):
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if ERROR.search(line) and not _NOISE.search(line)]
     told = (errors or [line for line in lines if not _NOISE.search(line)] or lines)[:MOST_LINES]
-    details = [line for line in lines if line.startswith(("DETAIL:", "HINT:", "pg_dump: detail:", "pg_restore: detail:"))]
+    details = [line for line in lines if line.startswith(_DETAILS)]
     return "; ".join(told + [line for line in details[:2] if line not in told])[:2000]
 
 
@@ -85,7 +88,8 @@ def explain(said, answerer, doing):
 
 # Pattern, class, what is wrong, what to do. The first that is found counts.
 _KNOWN = (
-    (r'password authentication failed for user "(?P<user>[^"]*)"', SourceError, "the server refuses the password of {user}",
+    (r'password authentication failed for user "(?P<user>[^"]*)"', SourceError,
+     "the server refuses the password of {user}",
      "Correct 'password', or what stands in 'password_file'"),
     (r"no password supplied", SourceError, "the server asks for a password",
      "Give 'password' or 'password_file'; for a server on this host, 'run_as' names the account that it trusts"),
@@ -97,13 +101,14 @@ _KNOWN = (
     (r"certificate verify failed|root certificate file .* does not exist|server certificate for",
      SourceError, "the server's certificate cannot be verified",
      "Put the certificate of its authority into ~/.postgresql/root.crt of the account that asks, or change 'sslmode'"),
-    (r"server does not support SSL", SourceError, "the server does not speak TLS", "Set up TLS there, or change 'sslmode'"),
+    (r"server does not support SSL", SourceError, "the server does not speak TLS",
+     "Set up TLS there, or change 'sslmode'"),
     (r"could not translate host name", StoreUnreachable, "no such host is known", "Correct 'host'"),
     (r"(Connection refused|Is the server running|timeout expired|No route to host|Network is unreachable"
      r"|Connection timed out|the database system is (starting up|shutting down|in recovery mode)"
      r"|server closed the connection unexpectedly|terminating connection due to administrator command)",
      StoreUnreachable, "the server at {where} does not answer", "Start it, or correct 'host' and 'port'"),
-    (r"(too many connections|remaining connection slots are reserved)", StoreUnreachable,
+    (r"(too many (?:connections|clients)|remaining connection slots are reserved)", StoreUnreachable,
      "the server takes no more connections", "Try again later, or raise max_connections"),
     (r'database "(?P<database>.*)" does not exist', MissingDatabase, "there is no database {database}",
      "Correct 'database', or set 'required: false' where it need not exist"),
@@ -114,13 +119,13 @@ _KNOWN = (
     # Whether the dump is good is not to be told then: as with a server that does not answer.
     (r"permission denied to (create|rename) database", StoreUnreachable, "the role {user} may not make databases",
      'Say to the server, as its administrator: ALTER ROLE "{user}" CREATEDB'),
-    (r"must be owner of database (?P<database>\S+)", StoreUnreachable, "the role {user} does not own the database {database}",
+    (r"must be owner of database (?P<database>\S+)", StoreUnreachable,
+     "the role {user} does not own the database {database}",
      'Say to the server, as its administrator: ALTER DATABASE "{database}" OWNER TO "{user}"'),
     (r'must be (?:member of|able to SET ROLE) (?:role )?"(?P<role>[^"]*)"', SourceError,
      "the role {user} may not give anything to {role}",
      'Restore as an administrator (\'run_as: postgres\'), or say: GRANT "{role}" TO "{user}"'),
-    (r"aborting because of server version mismatch\s+(?:pg_dump: )?(?:detail: )?server version: (?P<server>\d+)\S*.*?"
-     r"pg_dump version: (?P<program>\d+)", ConfigurationError,
+    (r"server version: (?P<server>\d+).*; pg_dump version: (?P<program>\d+)", ConfigurationError,
      "pg_dump {program} is older than the server, which is {server}", "Install the package postgresql-client-{server}"),
     (r"unsupported version \((?P<format>[\d.]+)\) in file header", DatabaseError,
      "pg_restore is older than the pg_dump that made this dump (format {format})",
@@ -140,7 +145,8 @@ _KNOWN = (
      "Restore as an administrator, for example with 'run_as: postgres'"),
     (r"invalid (?:LC_COLLATE )?locale name|invalid LC_C\w+ locale name|could not create locale", SourceError,
      "the server's host does not know the locale of the database", "Generate that locale there"),
-    (r"(No space left on device|could not extend file)", SpaceError, "the server's disk is full", "Free some space there"),
+    (r"(No space left on device|could not extend file)", SpaceError, "the server's disk is full",
+     "Free some space there"),
     (r"permission denied for (?P<what>\w+) (?P<thing>\S+)", SourceError, "the role {user} may not read {what} {thing}",
      'Use the role that owns the database, or say to the server: GRANT pg_read_all_data TO "{user}"'),
     (r"query would be affected by row-level security policy", SourceError, "the role {user} does not see all rows",

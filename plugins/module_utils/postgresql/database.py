@@ -15,6 +15,7 @@ from .session import Session
 
 # With FORCE, a database is dropped under whoever is connected to it.
 _FORCE = 130000
+_SAY = "Say to the server, as its administrator: "
 
 
 class Databases:
@@ -42,18 +43,19 @@ class Databases:
 
     def exists(self, name):
         """Whether there is a database of that name."""
-        return self._session.value("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s" % literal(name)) is not None
+        return bool(self._session.rows("SELECT FROM pg_catalog.pg_database WHERE datname = %s" % literal(name)))
 
     def size(self, name):
         """Its size in bytes, with its indexes; None where there is none."""
-        return self._session.value("SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE datname = %s"
-                                   % literal(name))
+        return self._session.value(
+            "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE datname = %s" % literal(name))
 
     def holders(self, name):
         """Texts, one for each client that is connected to it."""
         return [_holder(*row) for row in self._session.rows(
-            "SELECT pid, usename, application_name, pg_catalog.host(client_addr) AS client FROM pg_catalog.pg_stat_activity "
-            "WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1"
+            "SELECT pid, usename, application_name, pg_catalog.host(client_addr) AS client "
+            "FROM pg_catalog.pg_stat_activity WHERE datname = %s "
+            "AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1"
             % literal(name))]
 
     def refuse_fixed(self, name):
@@ -64,12 +66,12 @@ class Databases:
             % literal(name))
         for role, creates, owns in may:
             if not owns:
-                raise StoreUnreachable("the role %s does not own the database %s, and so cannot put another in its place"
-                                  % (role, name), remedy="Say to the server, as its administrator: ALTER DATABASE %s OWNER TO %s"
-                                  % (identifier(name), identifier(role)))
+                raise StoreUnreachable(
+                    "the role %s does not own the database %s, and so cannot put another in its place" % (role, name),
+                    remedy=_SAY + "ALTER DATABASE %s OWNER TO %s" % (identifier(name), identifier(role)))
             if not creates:
                 raise StoreUnreachable("the role %s may not make databases, nor rename one" % role,
-                                  remedy="Say to the server, as its administrator: ALTER ROLE %s CREATEDB" % identifier(role))
+                                       remedy=_SAY + "ALTER ROLE %s CREATEDB" % identifier(role))
 
     def rename(self, *pairs):
         """Renames databases, all of them or none; ``pairs`` are ``(old, new)``, in that order.
@@ -88,8 +90,8 @@ class Databases:
         if self._session.version >= _FORCE:
             self._session.run("DROP DATABASE IF EXISTS %s WITH (FORCE)" % identifier(name))
             return
-        self._session.rows("SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
-                           % literal(name))
+        self._session.rows("SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+                           "WHERE datname = %s" % literal(name))
         self._session.run("DROP DATABASE IF EXISTS %s" % identifier(name))
 
 

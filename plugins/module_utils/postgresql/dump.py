@@ -69,6 +69,7 @@ def start_reading(dump, title, whole=True):
     # By a way of its own, so that whoever reads the dump beside keeps the place that it has come to.
     own = os.open("/proc/self/fd/%d" % dump.fileno(), os.O_RDONLY)
     try:
-        return Program(argv, environment, NOBODY, own, subprocess.DEVNULL, (), Answerer(title, "", None, title), "be read")
+        return Program(argv, environment, NOBODY, own, subprocess.DEVNULL, (), Answerer(title, "", None, title),
+                       "be read")
     finally:
         os.close(own)

@@ -4,8 +4,9 @@
 
 """What belongs to a database and stands in no dump of it: encoding, locale, owner, settings, grants.
 
-They are recorded as values, and made to SQL again only where they are put back, each name and value quoted: a manifest is
-never run. See CREATE DATABASE, ALTER DATABASE, GRANT and the catalogs pg_database and pg_db_role_setting in the manual.
+They are recorded as values, and made to SQL again only where they are put back, each name and value quoted: a manifest
+is never run. See CREATE DATABASE, ALTER DATABASE, GRANT and the catalogs pg_database and pg_db_role_setting in the
+manual.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def read_properties(session, name):
     """A dictionary fit for JSON, or None where there is no such database.
 
     Returns:
-        ``encoding``, ``collate``, ``ctype``, ``provider`` (libc, icu, builtin), ``locale`` (of the last two, else None),
-        ``owner``, ``connections`` (limit, -1 for none), ``comment``, ``settings`` (list of ``{"role", "name", "value"}``,
-        role None for all), ``grants`` (None where nothing was ever granted or revoked, else a list of ``{"role",
-        "privilege", "grantable"}``, role None for everybody).
+        ``encoding``, ``collate``, ``ctype``, ``provider`` (libc, icu, builtin), ``locale`` (of the last two, else
+        None), ``owner``, ``connections`` (limit, -1 for none), ``comment``, ``settings`` (list of ``{"role", "name",
+        "value"}``, role None for all), ``grants`` (None where nothing was ever granted or revoked, else a list of
+        ``{"role", "privilege", "grantable"}``, role None for everybody).
     """
     provider = "d.datlocprovider" if session.version >= 150000 else "'c'"
     locale = "d.datlocale" if session.version >= 170000 else "d.daticulocale" if session.version >= 150000 else "NULL"
@@ -62,7 +63,7 @@ def _setting(role, text):
 
 
 def creation(name, properties):
-    """The statement that makes an empty database like the one that has these properties; None takes the server's own."""
+    """The statement that makes an empty database like one that has these properties; None takes the server's own."""
     words = ["CREATE DATABASE", identifier(name), "TEMPLATE template0"]
     if properties is not None:
         words.append("ENCODING %s LC_COLLATE %s LC_CTYPE %s" % tuple(
@@ -118,7 +119,8 @@ def is_sound(properties):
         return True
     texts = ("encoding", "collate", "ctype", "owner")
     return isinstance(properties, dict) and all(isinstance(properties.get(key), str) for key in texts) \
-        and isinstance(properties.get("connections"), int) and isinstance(properties.get("comment"), (str, type(None))) \
+        and isinstance(properties.get("connections"), int) \
+        and isinstance(properties.get("comment"), (str, type(None))) \
         and isinstance(properties.get("locale"), (str, type(None))) \
         and _all_have(properties.get("settings"), ("name", "value")) \
         and (properties.get("grants", 0) is None or _all_have(properties.get("grants"), ("privilege",)))

@@ -4,8 +4,8 @@
 
 r"""A conversation with a server: one psql for as long as it takes, in one transaction where one snapshot is wanted.
 
-Questions go to psql as constants for its ``\gexec``, which sends a text to the server as it is: nothing in it is ever one
-of psql's own commands. Answers come back as JSON, with a line behind each that nobody else can know.
+Questions go to psql as constants for its ``\gexec``, which sends a text to the server as it is: nothing in it is ever
+one of psql's own commands. Answers come back as JSON, with a line behind each that nobody else can know.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Session:
         Raises:
             QueryError: it failed.
         """
-        with self._asking():
-            return _parsed(self._try((_AS_JSON + " LIMIT %d") % (_plain(sql), most)))
+        with self._asking(sql):
+            return self._fetch(most)
 
     def write_values(self, sql, stream, most_values, most_bytes):
         """Writes the first column of such a query into a stream, NULL left out, each value with a zero byte behind it.
@@ -106,18 +106,18 @@ class Session:
             QueryError: it failed, or gave more than the given numbers.
         """
         count = size = 0
-        with self._asking():
-            self._try("DECLARE asked NO SCROLL CURSOR FOR " + _AS_JSON % _plain(sql))
+        with self._asking(sql):
             rows = [None]
             while rows:
-                rows = _parsed(self._try("FETCH %d FROM asked" % ROWS_AT_ONCE))
+                rows = self._fetch(ROWS_AT_ONCE)
                 for row in rows:
                     if row and row[0] is not None:
                         value = _as_bytes(row[0]) + b"\0"
                         stream.write(value)
                         count, size = count + 1, size + len(value)
                 if count > most_values or size > most_bytes:
-                    raise QueryError("the query gives too much: more than %d values, or %d bytes" % (most_values, most_bytes))
+                    raise QueryError("the query gives too much: more than %d values, or %d bytes"
+                                     % (most_values, most_bytes))
         return count
 
     def begin_snapshot(self):
@@ -136,18 +136,28 @@ class Session:
         self._program.kill()
 
     @contextmanager
-    def _asking(self):
-        """What is asked meanwhile can do nothing but read, and a failure of it leaves the session as it was."""
+    def _asking(self, sql):
+        """The query can do nothing but read, and a failure of it leaves the session as it was.
+
+        A block of PL/pgSQL opens its cursor, and there the server takes one statement at most: none that ends the
+        transaction could come behind it.
+        """
         begin, end = ("SAVEPOINT asked", "ROLLBACK TO SAVEPOINT asked") if self._in_snapshot else \
             ("BEGIN READ ONLY", "ROLLBACK")
         # The search path is the role's own until the end takes that back.
         self._say(begin, "RESET search_path")
+        opening = "DECLARE asked refcursor := 'asked'; BEGIN OPEN asked NO SCROLL FOR EXECUTE %s; END" % literal(
+            _AS_JSON % sql.strip().rstrip(";"))
         try:
+            self._try("DO " + literal(opening))
             yield
         except QueryError:
             self._say(end)
             raise
         self._say(end)
+
+    def _fetch(self, count):
+        return _parsed(self._try("FETCH %d FROM asked" % count))
 
     def _say(self, *statements):
         """Statements of our own, sent as they are: in a transaction that has failed, a constant can not be selected."""
@@ -184,7 +194,8 @@ class Session:
         process = self._program.process
         left = self._deadline - time.monotonic()
         self._last = b""
-        readable, writable, unused = select.select([process.stdout], [process.stdin] if pending else [], [], max(0, left))
+        readable, writable, unused = select.select(
+            [process.stdout], [process.stdin] if pending else [], [], max(0, left))
         if not readable and not writable:
             self._program.kill()
             raise SourceError("the PostgreSQL server did not answer in time", remedy="Give it more time by 'timeout'")
@@ -200,10 +211,6 @@ class Session:
             except BrokenPipeError:
                 return pending[len(pending):]  # Why it has ended is said where its answer is read.
         return pending
-
-
-def _plain(sql):
-    return sql.strip().rstrip(";")
 
 
 def _parsed(answer):

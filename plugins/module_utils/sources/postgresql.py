@@ -157,7 +157,8 @@ def judge(session, source):
             trouble = error.message
         if trouble:
             troubles.append("an assertion does not hold: %s (%s)" % (trouble, assertion.sql))
-        told.append({"sql": assertion.sql, "value": value[:200] if isinstance(value, str) else value, "ok": not trouble})
+        told.append({"sql": assertion.sql, "value": value[:200] if isinstance(value, str) else value,
+                     "ok": not trouble})
     return told, troubles
 
 

@@ -4,8 +4,8 @@
 
 """How a PostgreSQL database is restored: a new one beside it, and then both get other names in one transaction.
 
-The new database is loaded, counted and asked before the live one is touched, so that a bad dump never harms it. How far a
-restore came is told by the names that there are on the server: each name has the token or the time of its restore.
+The new database is loaded, counted and asked before the live one is touched, so that a bad dump never harms it. How far
+a restore came is told by the names that there are on the server: each name has the token or the time of its restore.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class PostgresqlStore(Store):
             warnings = ["pg_restore said: %s" % text for text in loading.wait(deadline)]
         self._prove(server, name, record.get("passport"), deadline)
         failed = try_each(server, self._source.maintenance_database, dressing(name, properties), deadline)
-        return warnings + ["the restored database lacks what an administrator has to give it: %s" % text for text in failed]
+        return warnings + ["the restored database lacks what an administrator has to give it: %s" % text
+                           for text in failed]
 
     def _prove(self, server, name, passport, deadline):
         with Session(server, name, deadline) as session:
@@ -75,8 +76,9 @@ class PostgresqlStore(Store):
             recorded = (passport or {}).get("tables")
             troubles = [] if recorded is None else differences(recorded, count_rows(session))
             if troubles:
-                raise DatabaseError("the restored database is not what was backed up: %s" % "; ".join(troubles[:MOST_TOLD]),
-                                    path=self._source.path, remedy="Live state is untouched; choose another backup")
+                raise DatabaseError("the restored database is not what was backed up: %s"
+                                    % "; ".join(troubles[:MOST_TOLD]), path=self._source.path,
+                                    remedy="Live state is untouched; choose another backup")
             troubles = judge(session, self._source)[1]
             if troubles:
                 raise DatabaseError(troubles[0], path=self._source.path,
@@ -103,13 +105,16 @@ class PostgresqlStore(Store):
             if not databases.exists(self._source.database):
                 return dict(state, aside=None)
             for number in range(1, 1000):
-                name = suffixed(self._source.database, "_before_restore_" + stamp + ("_%d" % number if number > 1 else ""))
+                ending = "_%d" % number if number > 1 else ""
+                name = suffixed(self._source.database, "_before_restore_" + stamp + ending)
                 if not databases.exists(name):
                     return dict(state, aside=name)
         raise RestoreError("there are a thousand databases like %s" % name)
 
     def forward(self, state):
         live, staged = self._source.database, self._staged_name(state)
+        # The server would say the same of somebody who came back, but not who it is.
+        self.refuse_held(state)
         with self._databases("be swapped") as databases:
             databases.rename(*([(live, state["aside"])] if state["aside"] else []) + [(staged, live)])
 

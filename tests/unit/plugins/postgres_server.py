@@ -51,6 +51,7 @@ class PostgresServer:
             stream.write(ACCESS)
         self.start()
         self.sql("CREATE ROLE club LOGIN CREATEDB; CREATE ROLE plain LOGIN; CREATE ROLE stranger LOGIN;"
+                 "CREATE ROLE tenant LOGIN IN ROLE club;"
                  "CREATE ROLE keyholder LOGIN CREATEDB PASSWORD '%s'" % PASSWORD)
 
     def start(self):
