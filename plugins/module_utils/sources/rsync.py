@@ -11,16 +11,15 @@ everything but printable ASCII escaped as ``\\#ooo`` (rsync(1), ``--8-bit-output
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 
 from ..system import files
 from ..system.errors import AppStateError, SourceError, SpaceError
+from ..system.process import die_with_parent
 
 # --safe-links with level 1 of NAME: without it rsync does not say which links it leaves out.
 USUAL = ["-a", "--numeric-ids", "--safe-links", "--no-specials", "--no-devices", "--no-human-readable",
@@ -39,7 +38,6 @@ _GONE = re.compile(br'file has vanished: "(.*)"\Z')
 _OF_SENDER = re.compile(br"rsync: (?:\[sender\]|send_files|opendir|readlink_stat|link_stat|readdir|read errors mapping)")
 _FAILED = re.compile(br'rsync: .*?"(.*)"(?: \(in .*\))?(?: failed)?: (.*) \(\d+\)\Z')
 _ESCAPED = re.compile(br"\\#([0-7]{3})")
-_PR_SET_PDEATHSIG = 1
 
 
 class Heard:
@@ -112,17 +110,12 @@ class Call:
 
     def __init__(self, argv, source, kept):
         self._said = tempfile.TemporaryFile()
-        parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
-
-        def die_with_parent():
-            # Or it would go on writing what the next run already removes.
-            prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(1)
-
+        parent = os.getpid()
         self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function,subprocess-popen-preexec-fn
             argv, cwd="/proc/self/fd/%d" % source, pass_fds=kept, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=self._said, preexec_fn=die_with_parent,
+            stderr=self._said,
+            # Or it would go on writing what the next run already removes.
+            preexec_fn=lambda: die_with_parent(parent),
             # Nothing of ours: RSYNC_ variables would change what it does.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"})
 

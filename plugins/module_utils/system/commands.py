@@ -16,7 +16,7 @@ import time
 
 from .accounts import find_user
 from .errors import AppStateError, ConfigurationError
-from .process import identity_of
+from .process import die_with_parent, identity_of
 
 # Of what a command says, the end is kept.
 TAIL = 4000
@@ -77,7 +77,7 @@ def stream_command(argv, seconds, stdin=None, stdout=None, environment=None, ide
     """Runs a command whose input or output is a stream of bytes; returns the end of what it said on stderr.
 
     Its output goes from the command to the descriptor without passing through here. What it started in its own
-    session is killed when it has ended, so nobody writes to the descriptor after this returns.
+    session is killed when it has ended, so nobody writes to the descriptor after this returns. It dies with this process.
 
     Args:
         argv: list of texts; nothing secret is among them, since every user of the host can read them.
@@ -148,12 +148,16 @@ def _environment(added, identity):
 
 
 def _started(argv, stdin, stdout, stderr, environment, identity, directory):
-    become = None
-    if identity is not None and os.geteuid() == 0:
-        def become():
+    parent = os.getpid()
+
+    def become():
+        if identity is not None and os.geteuid() == 0:
             os.setgroups(list(identity.groups))
             os.setresgid(identity.gid, identity.gid, identity.gid)
             os.setresuid(identity.uid, identity.uid, identity.uid)
+        # What is killed in the middle is undone by the next run, and a command that goes on would undo that.
+        die_with_parent(parent)
+
     try:
         # Popen's own user= is younger than Python 3.8.
         return subprocess.Popen(  # pylint: disable=ansible-bad-function,subprocess-popen-preexec-fn

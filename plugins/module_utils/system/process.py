@@ -388,10 +388,7 @@ def _confine(parent, identity, root, view):
         drop_capabilities()
     os.umask(0o077)
     _prctl(_PR_SET_DUMPABLE, 0)
-    # After the change of user, which clears it.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
 
 
 def _become(identity):
@@ -413,10 +410,16 @@ def as_program(identity):
         if identity is not None and os.geteuid() == 0:
             _become(identity)
         os.umask(0o077)
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+        die_with_parent(parent)
     return prepare
+
+
+def die_with_parent(parent):
+    """In a new child: from here on it is killed when its parent ends (prctl(2)); after any change of user, which clears
+    that."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _prctl(option, value):
