@@ -17,6 +17,7 @@ from ..sqlite.questions import ask_copy
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
 from ..system.errors import AppStateError
+from .formats import ask_sql, check_raw, check_sql, check_tar
 from .postgresql import check_dump
 from .sqlite import check_copy
 
@@ -106,6 +107,6 @@ def ask_database(directory, sql):
 
 
 # Function(directory, source, recorded): what is wrong, as texts.
-CHECKERS = {"sqlite": check_database, "postgresql": check_dump}
+CHECKERS = {"sqlite": check_database, "postgresql": check_dump, "sql": check_sql, "tar": check_tar, "raw": check_raw}
 # Function(directory, sql): the values of the first column as bytes, which can be gone through more than once.
-ASKERS = {"sqlite": ask_database}
+ASKERS = {"sqlite": ask_database, "sql": ask_sql}

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from .command_store import CommandStore
 from .postgresql_store import PostgresqlStore
 from .volume_store import VolumeStore
 
-STORES = {"postgresql": PostgresqlStore, "volume": VolumeStore}
+STORES = {"command": CommandStore, "postgresql": PostgresqlStore, "volume": VolumeStore}
 
 
 def is_store(source):

@@ -11,7 +11,9 @@ import stat
 from ..system import files
 from ..system.accounts import Names
 from ..system.errors import SourceError
+from .command import CommandTaker
 from .files import FilesTaker
+from .http import HttpTaker
 from .mirror import MirrorTaker
 from .postgresql import PostgresqlTaker
 from .sqlite import SqliteTaker
@@ -19,7 +21,8 @@ from .volume import VolumeTaker
 
 # In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
 # it was then or newer.
-TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "volume": VolumeTaker, "files": FilesTaker}
+TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "command": CommandTaker, "http": HttpTaker,
+          "volume": VolumeTaker, "files": FilesTaker}
 
 
 class Room:
