@@ -105,6 +105,12 @@ backup:
     duration:
       description: Seconds it took.
       type: float
+    app_version:
+      description: Version of the application, or image of its container. V(null) where the app does not say how that is read.
+      type: str
+    schema_version:
+      description: Version of the data. V(null) likewise.
+      type: int
     downtime:
       description: Seconds from the beginning of the app's stop to the end of its start. V(null) for an app that was not stopped.
       type: float

@@ -93,6 +93,12 @@ backups:
     age_seconds:
       description: How long ago that was.
       type: int
+    app_version:
+      description: Version of the application, or image of its container. V(null) where the app does not say how that is read.
+      type: str
+    schema_version:
+      description: Version of the data. V(null) likewise.
+      type: int
     downtime:
       description: Seconds that the app was stopped for the backup. V(null) where it was not.
       type: float

@@ -33,18 +33,18 @@ def vacant_text(path, directory, copy, live, earlier):
     Args:
         path: of the database, relative to the app's root.
         directory, copy: the private directory and the name of the backup's copy in it, which was found to be good.
-        live: absolute path of the live database.
-        earlier: function that gives the Manifest of the newest good backup, or None; it is asked where the live
-            database does not tell.
+        live: absolute path of the live database, or None where it is not looked at.
+        earlier: function that gives the Manifest of another good backup, or None; it is asked where the live database
+            does not tell.
     """
     try:
         empty = empty_tables(directory, copy)
         if not empty:
             return None
-        try:
-            filled, when = filled_tables(live, empty), "now"
-        except AppStateError:
-            filled, when = _filled_in(earlier(), path, empty), "in the newest backup"
+        filled, when = _filled(live, empty), "now"
+        if filled is None:
+            other = earlier()
+            filled, when = _filled_in(other, path, empty), "in the backup %s" % (other and other.id)
     except (AppStateError, OSError):
         return None  # Nothing depends on it.
     if not filled:
@@ -54,6 +54,14 @@ def vacant_text(path, directory, copy, live, earlier):
         named += " and %d more" % (len(filled) - NAMED)
     return "%s has no rows in the %s %s, and some %s: see whether this is the right backup" % (
         path, "table" if len(filled) == 1 else "tables", named, when)
+
+
+def _filled(live, tables):
+    """Those of some tables that have rows now; None where that cannot be told."""
+    try:
+        return None if live is None else filled_tables(live, tables)
+    except AppStateError:
+        return None
 
 
 def _filled_in(manifest, path, tables):

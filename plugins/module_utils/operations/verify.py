@@ -17,6 +17,7 @@ from functools import partial
 
 from ..archive.extract import Extractor
 from ..archive.reader import entries, first_bytes
+from ..catalog import catalog
 from ..sources.checking import COPY, Check, checks_of
 from ..sources.sqlite import FALLBACK
 from ..sources.store import Staged
@@ -25,7 +26,7 @@ from ..system import files
 from ..system.errors import (
     AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable)
 from ..system.scratch import Scratch, reap
-from .diagnosis import contents_below, lost_log_text, missing_texts
+from .diagnosis import contents_below, lost_log_text, missing_texts, vacant_text
 from .inquiry import Inquiry
 from .references import lacking_text, unnamed_text
 from .selection import DATABASE
@@ -156,8 +157,11 @@ class _Verifying:
             try:
                 if self._old and check.kind == "sqlite":
                     self._note(lost_log_text(check.path, files.by_descriptor(directory), COPY))
-                for trouble in self._troubles(check, directory):
+                troubles = self._troubles(check, directory)
+                for trouble in troubles:
                     yield {"member": printable(files.as_bytes(check.path)), "problem": trouble}
+                if not troubles and check.kind == "sqlite" and self._app is not None:
+                    self._note(vacant_text(check.path, files.by_descriptor(directory), COPY, None, self._other))
             finally:
                 os.close(directory)
 
@@ -213,6 +217,13 @@ class _Verifying:
         finally:
             os.close(extracted)
             os.close(root)
+
+    def _other(self):
+        """The manifest of the newest good backup but this one, or None."""
+        if self._app.destination is None:
+            return None
+        backups = catalog.good_backups(self._app.directory, self._app.name)
+        return next((backup.manifest for backup in backups if backup.id != self._selected.id), None)
 
     def _note(self, text):
         if text is not None:

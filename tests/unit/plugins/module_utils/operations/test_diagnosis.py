@@ -58,10 +58,21 @@ def test_where_nothing_is_live_the_newest_backup_tells(filled):
     execute(filled, "DELETE FROM notes")
     first = filled.backup().backup.id
     filled.add_notes(3)
-    filled.backup()
+    newest = filled.backup().backup.id
     os.unlink(filled.at("data/notes.db"))
-    assert warnings(filled, {"which": first}) == [
-        "data/notes.db has no rows in the table notes, and some in the newest backup: see whether this is the right backup"]
+    told = ("data/notes.db has no rows in the table notes, and some in the backup %s: see whether this is the right backup"
+            % newest)
+    assert warnings(filled, {"which": first}) == [told]
+    assert filled.verify(app=filled.app(), which=first).notes == [told]
+    assert filled.verify(app=filled.app()).notes == []
+
+
+def test_verifying_a_backup_that_lost_all_rows_names_the_one_before_it(filled):
+    before = filled.backup().backup.id
+    execute(filled, "DELETE FROM notes")
+    filled.backup()
+    note, = filled.verify(app=filled.app()).notes
+    assert "no rows in the table notes, and some in the backup %s:" % before in note
 
 
 def test_a_live_database_that_cannot_be_read_does_not_matter(filled):
