@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import secrets
 import stat
@@ -132,8 +133,18 @@ def _open_to_empty(directory, name):
 
 
 def sync_tree(directory):
-    """Asks the kernel to write the whole file system of an open directory (syncfs(2) where there is one)."""
+    """Has the kernel write the whole file system of an open directory (syncfs(2), or sync(2) where there is none).
+
+    Raises:
+        OSError: it could not; from Linux 5.8 on also where the disk could not write what it was given before.
+    """
     try:
-        ctypes.CDLL(None, use_errno=True).syncfs(directory)
+        call = ctypes.CDLL(None, use_errno=True).syncfs
     except (OSError, AttributeError):
+        os.sync()
+        return
+    if call(directory):
+        number = ctypes.get_errno()
+        if number != errno.ENOSYS:
+            raise OSError(number, os.strerror(number))
         os.sync()

@@ -276,3 +276,11 @@ def test_any_tree_is_walked_and_deleted(tmp_path_factory, node):
 
 def test_a_file_system_is_synchronized(top):
     trees.sync_tree(top[0])
+
+
+def test_what_cannot_be_synchronized_is_an_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(OSError):
+        trees.sync_tree(writer)
