@@ -257,3 +257,29 @@ def test_pruning_that_is_killed_at_any_moment(stored, host, kill_at):
         if not killed:
             return
     raise AssertionError("never came to its end")
+
+
+@pytest.mark.parametrize("outer, inner", [("archive", "rsync"), ("rsync", "archive"), ("rsync", "rsync")])
+def test_sources_in_one_another(host, tree, outer, inner):
+    host.database("data/notes.db", journal="delete")
+    host.write("data/a")
+    host.write("data/blobs/deep/b")
+    os.symlink("deep/b", host.at("data/blobs/link"))
+    os.symlink("a", host.at("data/link"))
+    host.write("zebra/c")
+    sources = [{"type": "files", "path": "data", "method": outer}, {"type": "files", "path": "zebra", "method": outer},
+               {"type": "files", "path": "data/blobs", "method": inner}, {"type": "sqlite", "path": "data/notes.db"}]
+    for name in ("data", "data/blobs"):
+        os.utime(host.at(name), ns=(0, 1700000000123456789))
+    before, times = tree(host.root), [os.stat(host.at(name)).st_mtime_ns for name in ("data", "data/blobs", "data/blobs/deep")]
+    host.backup(sources=sources)
+    shutil.rmtree(host.at("data/blobs"))
+    host.write("data/a", b"damage")
+    host.add_notes(3)
+    host.restore(sources=sources).restore()
+    host.restore(sources=sources).commit()
+    after = tree(host.root)
+    for found in (before, after):
+        del found[b"data/notes.db"]
+    assert after == before and host.notes() == 20
+    assert [os.stat(host.at(name)).st_mtime_ns for name in ("data", "data/blobs", "data/blobs/deep")] == times
