@@ -15,12 +15,26 @@ options:
   app:
     description:
       - One application as the inventory describes it.
-      - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
-        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service),
-        V(health) and V(profile)."
-      - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
-        V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
-      - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
+      - "Keys of the app: V(name), V(profile), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(mode) (V(live)
+        or V(cold)), V(service), V(health), V(version), V(version_max), V(retention), V(shrink_guard), V(hooks),
+        V(monitoring), V(schedule) and V(allow_network_destination)."
+      - "Each source has a V(type), a V(path), and V(required). The types are V(sqlite), V(files), V(postgresql), V(command),
+        V(http) and V(volume)."
+      - "Keys of a source of type V(sqlite): V(assertions) (each with V(sql) and V(min), V(max) or V(equals)), V(method)
+        (V(auto), V(backup), V(clone) or V(vacuum)), V(foreign_keys), V(references) (each with V(sql) and V(under)),
+        V(sidecars) and V(allow_any_file_system)."
+      - "Keys of a source of type V(files): V(exclude), V(method) (V(archive) or V(rsync)) and V(mentions) (each with
+        V(pattern) and V(under))."
+      - "Keys of a source of type V(postgresql): V(database), V(host), V(port), V(user), V(password) or V(password_file),
+        V(sslmode), V(run_as), V(maintenance_database), V(assertions), V(references) and V(timeout)."
+      - "Keys of a source of type V(command): V(argv), V(restore_argv), V(format) (V(sqlite), V(sql), V(tar) or V(raw)),
+        V(timeout), V(run_as), V(assertions) and V(references)."
+      - "Keys of a source of type V(http): V(url), V(method), V(headers) or V(headers_file), V(body) or V(body_file),
+        V(format), V(timeout), V(deadline), V(max_size), V(ca_file), V(assertions) and V(references)."
+      - "Keys of a source of type V(volume): V(volume), or V(container) and V(container_path); V(engine) (V(auto),
+        V(podman) or V(docker)), V(project), V(image), V(method) (V(helper) or V(exec)), V(exclude), V(databases) and
+        V(timeout)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
     required: true
@@ -31,12 +45,26 @@ options:
   app:
     description:
       - One application as the inventory describes it.
-      - "Keys of the app: V(name), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
-        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(service),
-        V(health) and V(profile)."
-      - "Keys of a source of type V(sqlite): V(path), V(required), V(assertions) (each with V(sql) and V(min), V(max) or
-        V(equals)), V(method) (V(auto), V(backup), V(clone) or V(vacuum)) and V(foreign_keys)."
-      - "Keys of a source of type V(files): V(path), V(required) and V(exclude)."
+      - "Keys of the app: V(name), V(profile), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
+        V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(mode) (V(live)
+        or V(cold)), V(service), V(health), V(version), V(version_max), V(retention), V(shrink_guard), V(hooks),
+        V(monitoring), V(schedule) and V(allow_network_destination)."
+      - "Each source has a V(type), a V(path), and V(required). The types are V(sqlite), V(files), V(postgresql), V(command),
+        V(http) and V(volume)."
+      - "Keys of a source of type V(sqlite): V(assertions) (each with V(sql) and V(min), V(max) or V(equals)), V(method)
+        (V(auto), V(backup), V(clone) or V(vacuum)), V(foreign_keys), V(references) (each with V(sql) and V(under)),
+        V(sidecars) and V(allow_any_file_system)."
+      - "Keys of a source of type V(files): V(exclude), V(method) (V(archive) or V(rsync)) and V(mentions) (each with
+        V(pattern) and V(under))."
+      - "Keys of a source of type V(postgresql): V(database), V(host), V(port), V(user), V(password) or V(password_file),
+        V(sslmode), V(run_as), V(maintenance_database), V(assertions), V(references) and V(timeout)."
+      - "Keys of a source of type V(command): V(argv), V(restore_argv), V(format) (V(sqlite), V(sql), V(tar) or V(raw)),
+        V(timeout), V(run_as), V(assertions) and V(references)."
+      - "Keys of a source of type V(http): V(url), V(method), V(headers) or V(headers_file), V(body) or V(body_file),
+        V(format), V(timeout), V(deadline), V(max_size), V(ca_file), V(assertions) and V(references)."
+      - "Keys of a source of type V(volume): V(volume), or V(container) and V(container_path); V(engine) (V(auto),
+        V(podman) or V(docker)), V(project), V(image), V(method) (V(helper) or V(exec)), V(exclude), V(databases) and
+        V(timeout)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
     required: false
