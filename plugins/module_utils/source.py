@@ -155,6 +155,7 @@ class PostgresqlSource:
     @classmethod
     def read(cls, reader, told, what):
         database = reader.text(told, "database", what)
+        reader.either(told, "password", "password_file", what)
         path = reader.relative(told, what) if told.get("path") else "postgresql/%s.dump" % reader.file_name(database, what)
         return cls(path, database, reader.flag(told, "required", True, what),
                    host=reader.maybe(told, "host", what), port=reader.port(told, what),
@@ -244,6 +245,7 @@ class HttpSource:
 
     @classmethod
     def read(cls, reader, told, what):
+        reader.either(told, "body", "body_file", what)
         return cls(reader.relative(told, what), reader.url(told, what), reader.flag(told, "required", True, what),
                    method=reader.maybe(told, "method", what) or "GET", headers=reader.headers(told, what),
                    headers_file=reader.maybe_absolute(told, "headers_file", what),
@@ -394,6 +396,11 @@ class SourceReader(Reader):
             self.fail("%s needs a 'format': %s" % (what, ", ".join(FORMATS)),
                       "It says what the dump has to be; 'raw' takes anything but nothing")
         return self.choice(told, "format", FORMATS)
+
+    def either(self, told, one, other, what):
+        """Refuses a dictionary that says one thing in two ways."""
+        if told.get(one) is not None and told.get(other) is not None:
+            self.fail("%r and %r of %s exclude one another" % (one, other, what))
 
     def headers(self, told, what):
         headers = told.get("headers") or {}

@@ -90,6 +90,8 @@ def test_what_is_said():
     ("postgresql", {"port": 0}, "'port' of source 1 is a number from 1 to 65535, not 0"),
     ("postgresql", {"password": ["s3cret"]}, "'password' of source 1 is not a text"),
     ("postgresql", {"password_file": "relative"}, "is not an absolute path"),
+    ("postgresql", {"password": "s3cret", "password_file": "/x"}, "'password' and 'password_file' of source 1 exclude"),
+    ("http", {"body": "s3cret", "body_file": "/x"}, "'body' and 'body_file' of source 1 (opstage.db) exclude"),
     ("command", {"argv": "dump"}, "'argv' of source 1 (db.sql) is a list of texts"),
     ("command", {"argv": []}, "'argv' of source 1 (db.sql) is a list of texts"),
     ("command", {"restore_argv": []}, "'restore_argv' of source 1 (db.sql) is a list of texts"),
