@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 
@@ -175,3 +176,27 @@ def test_a_query_that_fails_does_not_fail_the_backup(migrated):
     found = migrated.verify(app=migrated.app(**words))
     assert "no such table: nowhere" in found.problems[0]["problem"]
     assert "no such table: nowhere" in migrated.restore(**words).restore().to_dict()["warnings"][0]
+
+
+DUMP = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).iterdump(), sep='\\n')"
+
+
+@pytest.mark.parametrize("format, argv", [("sql", [sys.executable, "-c", DUMP, "%s"]), ("sqlite", ["cat", "%s"])])
+@pytest.mark.parametrize("restore_argv", [None, ["sh", "-c", "cat > /dev/null"]])
+def test_a_dump_of_the_applications_own_is_asked_at_every_step(host, format, argv, restore_argv):
+    host.fill(journal="delete")
+    execute(host, "CREATE TABLE schema_migrations (version)", "INSERT INTO schema_migrations VALUES (12)")
+    naming(host, "a.bin", "gone.png", "2026/gone.png")
+    source = {"type": "command", "path": "dump", "format": format, "restore_argv": restore_argv,
+              "argv": [word.replace("%s", host.at("data/notes.db")) for word in argv],
+              "references": [{"sql": "SELECT path FROM files", "under": "uploads"}]}
+    words = {"sources": [source, {"type": "files", "path": "uploads"}], "version": {"sql": SQL}}
+    lacking = LACKING.replace("data/notes.db", "dump")
+    taken = host.backup(**words)
+    assert taken.backup.manifest.content["schema_version"] == 12 and lacking in taken.warnings
+    found = host.verify(app=host.app(version_max=11, **words))
+    assert [problem.get("event") for problem in found.problems] == ["schema_version_too_new", None]
+    with pytest.raises(DataTooNewError):
+        host.restore(version_max=11, **words).stage()
+    assert host.left() == []
+    assert lacking in host.restore(version_max=13, **words).restore().to_dict()["warnings"]
