@@ -81,7 +81,7 @@ def test_a_destination_is_not_needed_for_some_uses():
 
 @pytest.mark.parametrize("words, said", [
     ({"sorces": []}, "unknown key 'sorces'. Did you mean 'sources'?"),
-    ({"xyz": 1}, "unknown key 'xyz'. Known keys: name, root"),
+    ({"xyz": 1}, "unknown key 'xyz'. Known keys: name, profile, root"),
     ({"0_pth": "x"}, "source 1 (data/imanager.db) has an unknown key 'pth'. Did you mean 'path'?"),
     ({"1_assertions": []}, "source 2 (public/uploads) has an unknown key 'assertions'"),
     ({"0_exclude": []}, "source 1 (data/imanager.db) has an unknown key 'exclude'"),
