@@ -32,7 +32,7 @@ CONNECT_SECONDS = 20
 MOST_SAID = 1 << 20
 # Where Debian keeps each version's programs; on the PATH there is a script that chooses one by rules of its own.
 VERSIONS = "/usr/lib/postgresql/*/bin"
-SEARCHED = "/usr/local/bin:/usr/bin:/bin:/usr/pgsql/bin"
+SEARCHED = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Server:

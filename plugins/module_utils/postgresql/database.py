@@ -10,6 +10,7 @@ All of it is asked of another database, the one for maintenance: nobody can rena
 from __future__ import annotations
 
 from ..system.errors import AppStateError, StoreUnreachable
+from .client import APPLICATION
 from .quoting import identifier, literal
 from .session import Session
 
@@ -40,6 +41,14 @@ class Databases:
     def session(self):
         """The ``Session``."""
         return self._session
+
+    def alone(self, name):
+        """Waits until no other session of ours has to do with the database of that name, and keeps them waiting.
+
+        What a program asked for that was killed, the server may still be doing: only then it lets go of this lock.
+        """
+        self._session.rows("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext(%s), pg_catalog.hashtext(%s))"
+                           % (literal(APPLICATION), literal(name)))
 
     def exists(self, name):
         """Whether there is a database of that name."""

@@ -11,6 +11,7 @@ a restore came is told by the names that there are on the server: each name has 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 
 from ..postgresql.client import Server
 from ..postgresql.database import Databases, try_each
@@ -148,8 +149,12 @@ class PostgresqlStore(Store):
     def _staged_name(self, state):
         return suffixed(self._source.database, "_appstate_" + state["token"])
 
+    @contextmanager
     def _databases(self, doing):
-        return Databases(Server(self._source), self._source.maintenance_database, time.monotonic() + SHORT, doing)
+        server = Server(self._source)
+        with Databases(server, self._source.maintenance_database, time.monotonic() + SHORT, doing) as databases:
+            databases.alone(self._source.database)
+            yield databases
 
     def _drop(self, name):
         with self._databases("be dropped") as databases:

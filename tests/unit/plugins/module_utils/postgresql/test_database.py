@@ -54,6 +54,14 @@ def test_a_database_is_dropped_under_whoever_uses_it(databases, postgres):
     client.stdout.close()
 
 
+def test_what_a_killed_session_had_begun_is_waited_for(databases, postgres):
+    databases.alone("club")
+    with Databases(server(postgres), "postgres", time.monotonic() + 0.6) as second:
+        second.alone("other")
+        with pytest.raises(AppStateError, match="did not answer in time"):
+            second.alone("club")
+
+
 def test_what_fails_does_not_keep_the_rest_from_being_done(databases, postgres):
     failed = try_each(server(postgres), "postgres", [
         "COMMENT ON DATABASE club IS 'one'", "ALTER DATABASE club SET log_statement TO 'all'",
