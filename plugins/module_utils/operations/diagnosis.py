@@ -57,9 +57,17 @@ def vacant_text(path, directory, copy, live, earlier):
 
 
 def _filled(live, tables):
-    """Those of some tables that have rows now; None where that cannot be told."""
+    """Those of some tables that have rows now; None where that cannot be told.
+
+    Nothing live is changed to say a word more: where a journal lies beside a database, reading it may roll that back,
+    and in WAL mode it makes the log and its index where they are not there.
+    """
+    if live is None or os.path.lexists(live + "-journal"):
+        return None
     try:
-        return None if live is None else filled_tables(live, tables)
+        if read_header(live).journal == "wal" and not os.path.lexists(live + "-shm"):
+            return None
+        return filled_tables(live, tables)
     except AppStateError:
         return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 
@@ -45,13 +46,26 @@ def archive(host, *names, leave=()):
     return path
 
 
-def test_a_table_that_has_rows_now_and_none_in_the_backup_is_told(filled):
-    execute(filled, "CREATE TABLE pages (a)", "CREATE TABLE empty (a)")
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_table_that_has_rows_now_and_none_in_the_backup_is_told(host, journal):
+    host.fill(journal=journal)
+    execute(host, "CREATE TABLE pages (a)", "CREATE TABLE empty (a)")
+    host.backup()
+    execute(host, "INSERT INTO pages VALUES (1)")
+    if journal == "wal":
+        host.crash()  # An application that runs has its log.
+    assert warnings(host) == ["data/notes.db has no rows in the table pages, and some now: see whether this is the right "
+                                "backup"]
+    assert warnings(host) == []
+
+
+def test_a_live_database_in_wal_mode_that_nothing_uses_is_left_alone(filled, tree):
+    execute(filled, "CREATE TABLE pages (a)")
     filled.backup()
     execute(filled, "INSERT INTO pages VALUES (1)")
-    assert warnings(filled) == ["data/notes.db has no rows in the table pages, and some now: see whether this is the right "
-                                "backup"]
-    assert warnings(filled) == []
+    before = tree(filled.root)
+    assert filled.restore().validate().to_dict()["warnings"] == []
+    assert tree(filled.root) == before
 
 
 def test_where_nothing_is_live_the_newest_backup_tells(filled):
@@ -82,6 +96,23 @@ def test_a_live_database_that_cannot_be_read_does_not_matter(filled):
     assert warnings(filled) == []
 
 
+def test_a_live_database_with_a_journal_is_left_alone(host, tree):
+    host.fill(journal="delete")
+    execute(host, "CREATE TABLE pages (a)")
+    host.backup()
+    script = ("import os, sqlite3, sys\n"
+              "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+              "c.execute('PRAGMA cache_size = 5')\n"
+              "c.execute('BEGIN')\n"
+              "c.executemany('INSERT INTO notes (text) VALUES (?)', [('x' * 1000,)] * 2000)\n"
+              "os.kill(os.getpid(), 9)\n")
+    subprocess.run([sys.executable, "-c", script, host.at("data/notes.db")], check=False)
+    before = tree(host.root)
+    assert b"data/notes.db-journal" in before
+    assert host.restore().validate().to_dict()["warnings"] == []
+    assert tree(host.root) == before
+
+
 def test_a_destination_that_is_not_there_does_not_matter(filled):
     execute(filled, "CREATE TABLE empty (a)")
     old = archive(filled, "data", "uploads")
@@ -95,6 +126,7 @@ def test_many_tables_are_told_of_by_the_first(filled):
     execute(filled, *("CREATE TABLE t%02d (a)" % number for number in range(15)))
     filled.backup()
     execute(filled, *("INSERT INTO t%02d VALUES (1)" % number for number in range(15)))
+    filled.crash()
     assert "in the tables t00, t01, t02, t03, t04, t05, t06, t07, t08, t09 and 5 more, and some now" in warnings(filled)[0]
 
 
