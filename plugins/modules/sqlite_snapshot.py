@@ -90,6 +90,7 @@ notes:
     the directories above O(dest).
 seealso:
   - module: appstate.backup.sqlite_info
+  - module: appstate.backup.sqlite_reset
   - module: appstate.backup.backup
 author:
   - appstate.backup contributors (@appstate)
