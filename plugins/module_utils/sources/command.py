@@ -35,8 +35,9 @@ class CommandTaker(DumpTaker):
             return True
         if self._source.required:
             raise SourceError("the command %s is not there" % self._source.argv[0], app=self._room.app.name,
-                              path=self._source.path, remedy="Correct 'argv' (a name without a slash is looked for in PATH, "
-                              "which is short under cron), or set 'required: false' where it need not exist")
+                              path=self._source.path,
+                              remedy="Correct 'argv' (a name without a slash is looked for in PATH, which is short under "
+                                     "cron), or set 'required: false' where it need not exist")
         return False
 
     def _identity(self):
@@ -48,8 +49,7 @@ class CommandTaker(DumpTaker):
         with open(os.path.join(directory, name), "wb", buffering=0) as stream:
             said = dump(self._room.app, self._source, self._room.root, stream)
         if said.strip():
-            self._room.warn("%s: the command %s said: %s" % (self._source.path, self._source.argv[0],
-                                                            said.strip()[-MOST_SAID:]))
+            self._room.warn("%s: %s said: %s" % (self._source.path, self._title(), said.strip()[-MOST_SAID:]))
         return True
 
     def _title(self):

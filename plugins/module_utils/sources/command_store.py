@@ -48,8 +48,9 @@ class CommandStore(Store):
                 "%s: the present state cannot be dumped (%s), so a rollback cannot bring it back"
                 % (self._source.path, error.message)])
         return dict(state, warnings=[
-            "%s: the present state was dumped while the app may still write; it is dumped again once the app has stopped, "
-            "and a rollback brings back that, or this where %s then fails" % (self._source.path, title(self._source))])
+            "%s: the present state was dumped while the app may still write; it is dumped again once the app has "
+            "stopped, and a rollback brings back that, or this where %s then fails"
+            % (self._source.path, title(self._source))])
 
     def name_aside(self, state, stamp):
         aside = self._source.path + ASIDE + stamp

@@ -59,7 +59,8 @@ def shown(url):
 def origin(url):
     """``(scheme, host, port)`` of a URL."""
     parts = urllib.parse.urlsplit(url)
-    return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or {"https": 443}.get(parts.scheme.lower(), 80)
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").lower(), parts.port or (443 if scheme == "https" else 80)
 
 
 def download(request, path, timeout, deadline, max_size):
@@ -71,8 +72,8 @@ def download(request, path, timeout, deadline, max_size):
         max_size: bytes.
 
     Returns:
-        A dictionary: ``bytes``, ``type`` (the answer's Content-Type, or ""), ``whole``: whether the server told where the
-        answer ends, so that nothing of it is missing. None where the answer is 404 or 410.
+        A dictionary: ``bytes``, ``type`` (the answer's Content-Type, or ""), ``whole``: whether the server told where
+        the answer ends, so that nothing of it is missing. None where the answer is 404 or 410.
     Raises:
         SourceError, ConfigurationError, SpaceError: what went wrong, without a path.
     """
@@ -129,8 +130,8 @@ def _fetch(request, path, timeout, max_size):
             raise SourceError("was cut: %d of %d bytes came" % (size, told),
                               remedy="Try again; look whether something between ends long answers")
         chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
-        return {"bytes": size, "type": (answer.headers.get_content_type() if "Content-Type" in answer.headers else "")[:80],
-                "whole": told is not None or chunked}
+        kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
+        return {"bytes": size, "type": kind[:80], "whole": told is not None or chunked}
 
 
 def _plain(request):
@@ -215,8 +216,8 @@ def _refused(where, code):
     phrase = http.client.responses.get(code, "")
     text = ("%s answered %d %s" % (where, code, phrase)).rstrip()
     if code in (401, 403, 407):
-        return SourceError(text, remedy="Check the credentials in 'headers' or 'headers_file': they may have expired, or lack "
-                                        "the right to download a backup")
+        return SourceError(text, remedy="Check the credentials in 'headers' or 'headers_file': they may have expired, "
+                                        "or lack the right to download a backup")
     if 300 <= code < 400:
         return SourceError("%s and redirects in a way that is not followed" % text, remedy="Name the URL where it ends")
     if code == 429:
@@ -240,7 +241,8 @@ def _meaning(where, reason, timeout):
     if isinstance(reason, socket.gaierror):
         return SourceError("%s: the name of the host is not known" % where, remedy="Check 'url', and DNS on this host")
     if isinstance(reason, ConnectionRefusedError):
-        return SourceError("%s: the connection was refused" % where, remedy="Look whether the application runs, and its port")
+        return SourceError("%s: the connection was refused" % where,
+                           remedy="Look whether the application runs, and its port")
     if isinstance(reason, (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)):
         return SourceError("%s was cut: the connection was closed before the answer's end" % where,
                            remedy="Try again; look into the application's log")
@@ -251,4 +253,3 @@ def _meaning(where, reason, timeout):
                            remedy="Check the port and the scheme of 'url'")
     detail = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
     return SourceError("%s could not be asked (%s)" % (where, detail), remedy="Check 'url' and the network")
-

@@ -4,8 +4,8 @@
 
 """What a dump has to be, by the ``format`` that an app declares, and how that is proven.
 
-``sqlite``: a sound SQLite database. ``sql``: a whole script that makes one. ``tar``: an archive, compressed or not, that
-can be read to its end and has nothing in it that would never be extracted. ``raw``: anything but nothing.
+``sqlite``: a sound SQLite database. ``sql``: a whole script that makes one. ``tar``: an archive, compressed or not,
+that can be read to its end and has nothing in it that would never be extracted. ``raw``: anything but nothing.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class HttpTaker(DumpTaker):
         if source.body_file is not None:
             body = self._content(source.body_file, "body_file", MOST_BODY)
         if source.ca_file is not None and not os.path.isfile(source.ca_file):
-            raise self._wrong("the 'ca_file' %s is not there" % source.ca_file, "Name a file of certificates in PEM format")
+            raise self._wrong("the 'ca_file' %s is not there" % source.ca_file,
+                              "Name a file of certificates in PEM format")
         return Request(source.url, source.method, headers, body, source.ca_file)
 
     def _headers_of(self, path):
@@ -99,7 +100,8 @@ class HttpTaker(DumpTaker):
             if not source.required:
                 return False
             raise SourceError("%s answered that there is nothing (404)" % shown(source.url), app=self._room.app.name,
-                              path=source.path, remedy="Check 'url', or set 'required: false' where it need not be there")
+                              path=source.path,
+                              remedy="Check 'url', or set 'required: false' where it need not be there")
         self._type = told["type"]
         if not told["whole"] and source.format == "raw":
             self._room.warn("%s: the server does not tell where its answer ends, so nobody could tell if it was cut"

@@ -8,7 +8,8 @@ An SQL script is a program. So it runs as nobody, shut into the directory that h
 and size, and without what leads out of its database. What is loaded is then examined like any other private copy.
 
 A dump that was cut between two statements looks whole, unless it is one transaction, as that of the sqlite3 program is:
-then the transaction is still open at its end. The same program writes ROLLBACK as the last statement where it met errors.
+then the transaction is still open at its end. The same program writes ROLLBACK as its last statement where it met
+errors.
 """
 
 from __future__ import annotations
@@ -178,8 +179,8 @@ _ESCAPE = re.compile(r"\\(?:\\|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|\+([0-9a-fA-F
 
 
 def _unistr(text):
-    """SQLite's function of that name (https://www.sqlite.org/lang_corefunc.html#unistr), which the dumps of 3.50 and newer
-    call; older libraries do not have it."""
+    """SQLite's function of that name (https://www.sqlite.org/lang_corefunc.html#unistr), which the dumps of 3.50 and
+    newer call; older libraries do not have it."""
     if text is None:
         return None
     text = text.decode("utf-8") if isinstance(text, bytes) else str(text)

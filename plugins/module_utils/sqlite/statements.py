@@ -59,8 +59,7 @@ def _pieces(stream):
         stream.seek(0)
     while True:
         more = stream.read(CHUNK)
-        for piece in scan.feed(more, final=not more):
-            yield piece
+        yield from scan.feed(more, final=not more)
         if not more:
             break
     begun = _BLANK.match(scan.rest).end()

@@ -47,7 +47,8 @@ def test_a_dump_is_backed_up_with_its_passport_and_verified(host):
     host.database()
     taken = host.backup(sources=command())
     told = record(taken)
-    assert (told["type"], told["path"], told["format"], told["present"], told["members"]) == ("command", DUMP, "sql", True, 1)
+    assert (told["type"], told["path"], told["format"], told["present"]) == ("command", DUMP, "sql", True)
+    assert told["members"] == 1
     assert told["passport"]["tables"] == {"notes": 20} and "page_count" not in told["passport"]
     assert told["integrity"] == "full" and told["bytes"] > 500 and told["seconds"] >= 0
     assert taken.warnings == []
@@ -114,7 +115,8 @@ def test_an_account_that_is_not_there_is_told(host):
     ("tar", "tar -czf - data | head -c 300", ArchiveError, "tar archive"),
     ("tar", "tar -cPf - /etc/hostname", ArchiveError, "tar archive"),
     ("tar", "tar -cf - /dev/null 2>/dev/null", ArchiveError, "character device"),
-    ("tar", "tar -cf - -T /dev/null", ArchiveError, "is empty"), ("tar", "echo no archive", ArchiveError, "tar archive")])
+    ("tar", "tar -cf - -T /dev/null", ArchiveError, "is empty"),
+    ("tar", "echo no archive", ArchiveError, "tar archive")])
 def test_what_is_not_what_it_is_declared_to_be_is_refused(host, format, script, kind, words):
     host.database(journal="delete")
     text = refused(host, shell(script, format=format), kind)

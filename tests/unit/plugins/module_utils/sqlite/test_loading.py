@@ -82,9 +82,10 @@ def test_what_the_sqlite3_program_dumps_is_loaded_and_found_good(room, tmp_path)
 def test_it_holds_what_was_dumped(room, tmp_path):
     room.load(dump_of(tmp_path / "live.db"))
     loaded, live = sqlite3.connect(os.path.join(room.path, "loaded.db")), sqlite3.connect(str(tmp_path / "live.db"))
-    for query in ("SELECT * FROM notes", "SELECT * FROM tagged", "SELECT * FROM sqlite_sequence", "SELECT rowid FROM words "
-                  "WHERE words MATCH 'lines'", "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'words%' AND "
-                  "name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2"):
+    for query in ("SELECT * FROM notes", "SELECT * FROM tagged", "SELECT * FROM sqlite_sequence",
+                  "SELECT rowid FROM words WHERE words MATCH 'lines'",
+                  "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'words%' "
+                  "AND name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2"):
         assert loaded.execute(query).fetchall() == live.execute(query).fetchall()
     loaded.close()
     live.close()
@@ -92,7 +93,8 @@ def test_it_holds_what_was_dumped(room, tmp_path):
 
 def test_wherever_a_dump_is_cut_it_is_refused_or_whole(room, tmp_path):
     """By the splitting and the loading themselves, without a process for each byte."""
-    dump = dump_of(tmp_path / "live.db", "CREATE TABLE t (a TEXT); CREATE TRIGGER g AFTER DELETE ON t BEGIN SELECT 1; END;"
+    dump = dump_of(tmp_path / "live.db", "CREATE TABLE t (a TEXT);"
+                                         "CREATE TRIGGER g AFTER DELETE ON t BEGIN SELECT 1; END;"
                                          "INSERT INTO t VALUES ('x;y'), ('it''s');")
     whole = len(dump.rstrip(b"\n"))
     for end in range(len(dump) + 1):
@@ -123,7 +125,8 @@ def test_wherever_a_dump_is_cut_it_is_refused_or_whole(room, tmp_path):
     (b"CREATE TABLE t(a);\nVACUUM INTO '/tmp/other.db';\n", "has ATTACH"),
     (b"CREATE TABLE t(a);\nSELECT load_extension('/tmp/x');\n", "load_extension"),
     (b"CREATE TABLE t(a);\nINSERT INTO nowhere VALUES(1);\n", "fails at line 2: no such table: nowhere"),
-    (b"CREATE TABLE t(a PRIMARY KEY);\nINSERT INTO t VALUES(1);\nINSERT INTO t VALUES(1);\n", "fails at line 3: UNIQUE"),
+    (b"CREATE TABLE t(a PRIMARY KEY);\nINSERT INTO t VALUES(1);\nINSERT INTO t VALUES(1);\n",
+     "fails at line 3: UNIQUE"),
     (b"-- MySQL dump\nCREATE TABLE `t` (`a` int) ENGINE=InnoDB;\n", "fails at line 2"),
     (b"<!DOCTYPE html><html><body>Sign in;</body></html>", 'fails at line 1: near "<"'),
     (b"\x00\x01\x02;", "NUL"), (b"\xff\xfe;", "no UTF-8")])
@@ -137,7 +140,8 @@ def test_a_dump_of_a_corrupt_database_is_refused(room, tmp_path):
     content = bytearray(path.read_bytes())
     content[4096 * 3:4096 * 4] = b"\xaa" * 4096
     path.write_bytes(content)
-    done = subprocess.run(["sqlite3", str(path), ".dump"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    done = subprocess.run(["sqlite3", str(path), ".dump"], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, check=False)
     assert b"ROLLBACK; -- due to errors" in done.stdout
     assert "ends in ROLLBACK" in room.refused(done.stdout)
 
@@ -165,7 +169,8 @@ def test_a_dump_that_grows_without_end_is_ended(room, monkeypatch):
 
 
 def test_texts_that_are_no_utf8_and_functions_of_newer_dumps_are_understood(room):
-    room.load(b"CREATE TABLE t(a);\nINSERT INTO t VALUES('caf\xe9');\nINSERT INTO t VALUES(unistr('a\\u000ab\\\\c\\00e9'));\n")
+    room.load(b"CREATE TABLE t(a);\nINSERT INTO t VALUES('caf\xe9');\n"
+              b"INSERT INTO t VALUES(unistr('a\\u000ab\\\\c\\00e9'));\n")
     connection = sqlite3.connect(os.path.join(room.path, "loaded.db"))
     connection.text_factory = bytes
     assert connection.execute("SELECT a FROM t").fetchall() == [(b"caf\xe9",), ("a\nb\\c\xe9".encode(),)]

@@ -39,7 +39,8 @@ def test_each_statement_knows_its_line():
     assert [line for unused, line in split(b"SELECT 1;\n-- more\n\nSELECT\n2;SELECT 3;\n")] == [1, 4, 5]
 
 
-@pytest.mark.parametrize("script", ["SELECT 1", "SELECT 1; SELECT", "INSERT INTO t VALUES('a;", "SELECT 1; /* on and on;",
+@pytest.mark.parametrize("script", ["SELECT 1", "SELECT 1; SELECT", "INSERT INTO t VALUES('a;",
+                                    "SELECT 1; /* on and on;",
                                     "SELECT [a;", TRIGGER[:-5], "SELECT 1; -- \n x"])
 def test_one_that_ends_in_the_middle_is_refused(script):
     with pytest.raises(DatabaseError) as caught:
@@ -75,15 +76,15 @@ def test_a_statement_that_never_ends_does_not_fill_the_memory(monkeypatch):
 
 
 PARTS = strategies.lists(strategies.sampled_from(
-    [";", "'", '"', "`", "[", "]", "-", "--", "/", "/*", "*/", "*", "\n", " ", "SELECT", "1", "x'';'", "CREATE TRIGGER t", "BEGIN",
-     "END;", "é"]), max_size=30)
+    [";", "'", '"', "`", "[", "]", "-", "--", "/", "/*", "*/", "*", "\n", " ", "SELECT", "1", "x'';'",
+     "CREATE TRIGGER t", "BEGIN", "END;", "é"]), max_size=30)
 
 
 @settings(max_examples=300, deadline=None)
 @given(parts=PARTS, chunk=strategies.integers(1, 9))
 def test_whole_statements_are_those_that_sqlite_takes_for_whole(parts, chunk):
-    """Wherever the pieces that are read end, each statement is whole and none of its beginnings is; together they are the
-    script."""
+    """Wherever the pieces that are read end, each statement is whole and none of its beginnings is; together they are
+    the script."""
     script = "".join(parts).encode()
     before, room.CHUNK = room.CHUNK, chunk
     try:
