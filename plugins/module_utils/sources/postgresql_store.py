@@ -21,7 +21,7 @@ from ..postgresql.quoting import suffixed
 from ..postgresql.session import Session
 from ..postgresql.tables import count_rows, differences
 from ..system import files
-from ..system.errors import AppStateError, BusyError, DatabaseError, RestoreError
+from ..system.errors import AppStateError, BusyError, ConfigurationError, DatabaseError, RestoreError
 from .postgresql import SHORT, answer_of, judge
 from .store import Store
 
@@ -51,6 +51,9 @@ class PostgresqlStore(Store):
         return dict(state, staged=name, warnings=warnings)
 
     def _load(self, staged, record, name, deadline):
+        if self._source.maintenance_database == self._source.database:
+            raise ConfigurationError("nobody can rename %s while connected to it" % self.title, path=self._source.path,
+                                     remedy="Set 'maintenance_database' to another, for example template1")
         server = Server(self._source)
         with self._databases("be restored") as databases:
             properties = record.get("properties")

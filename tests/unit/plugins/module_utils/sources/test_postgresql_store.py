@@ -19,7 +19,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.sources.postgresql
 from ansible_collections.appstate.backup.plugins.module_utils.sources.store import Staged
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, BusyError, DatabaseError, QueryError, RestoreError, SourceError, StoreUnreachable)
+    AppStateError, BusyError, ConfigurationError, DatabaseError, QueryError, RestoreError, SourceError, StoreUnreachable)
 from ansible_collections.appstate.backup.tests.unit.plugins.postgres_server import PASSWORD, PROGRAMS
 
 STAMP = "20261119T030000Z"
@@ -261,6 +261,12 @@ def test_a_damaged_dump_leaves_the_live_database_untouched(stage, postgres):
     with pytest.raises(DatabaseError, match="cut short or damaged"):
         each.stage()
     assert postgres.databases() == {"club"} and packages(postgres) == 3
+
+
+def test_the_database_that_one_is_connected_to_cannot_be_swapped(stage, postgres):
+    with pytest.raises(ConfigurationError, match="Set 'maintenance_database'"):
+        stage(maintenance_database="club").stage()
+    assert postgres.databases() == {"club"}
 
 
 def test_a_load_that_takes_too_long_leaves_nothing(stage, postgres):
