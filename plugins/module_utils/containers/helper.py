@@ -54,12 +54,13 @@ done
 
 
 class Helper:
-    """Runs things beside one Place; ``seconds`` is the time for each of them."""
+    """Runs things beside one Place, for one app; ``seconds`` is the time for each of them."""
 
-    def __init__(self, place, seconds, use_exec=False):
+    def __init__(self, place, seconds, use_exec=False, app_name=""):
         self.place = place
         self._seconds = seconds
         self._exec = use_exec
+        self._label = "%s=%s" % (LABEL, app_name)
 
     @property
     def path(self):
@@ -80,6 +81,18 @@ class Helper:
         """A Stream with the tar of one path in the container's own layer; works on stopped containers too."""
         return Stream([self.place.engine.program, "cp", "%s:%s" % (self.place.container, self.place.inner), "-"],
                       self._seconds)
+
+    def owner_in_layer(self):
+        """Owner and group of the path in the container's own layer; None where that cannot be told.
+
+        podman's copy says that all is root's; the container itself knows better, while it runs.
+        """
+        try:
+            told = self.place.engine.ask("exec", "--user", "0:0", self.place.container, "stat", "-c", "%u %g",
+                                         self.place.inner).split()
+            return int(told[0]), int(told[1])
+        except (CommandError, IndexError, ValueError):
+            return None
 
     def put_into_layer(self, directory):
         """A Stream that takes a tar, and puts what is in it into a directory of the container's own layer."""
@@ -130,7 +143,7 @@ class Helper:
             return Stream([self.place.engine.program, "exec", "--user", "0:0", "--env", "LC_ALL=C"]
                           + [self.place.container, "sh", "-c", script, "sh"] + words, self._seconds)
         name = "appstate-%s" % secrets.token_hex(8)
-        argv = [self.place.engine.program, "run", "--rm", "--name", name, "--label", LABEL, "--network", "none",
+        argv = [self.place.engine.program, "run", "--rm", "--name", name, "--label", self._label, "--network", "none",
                 "--log-driver", "none", "--no-healthcheck", "--read-only", "--user", "0:0", "--env", "LC_ALL=C",
                 "--security-opt", "label=disable", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"]
         for capability in WRITE if writes else READ:
@@ -140,12 +153,22 @@ class Helper:
         argv += ["--entrypoint", "sh", self.place.image, "-c", script, "sh"]
         return Stream(argv + words, self._seconds, feed, lambda: self._remove(name))
 
-    def _remove(self, name):
-        """A helper goes on where only the engine's client was killed."""
+    def end_others(self):
+        """Ends the helpers of the same app on the same place that a killed run has left behind."""
         try:
-            self.place.engine.ask("rm", "--force", name)
-        except CommandError:
-            pass  # It ended by itself.
+            for name in self.place.engine.names("ps", "--filter", "label=" + self._label, "--filter",
+                                                "volume=" + self.place.mount, "--format", "{{.Names}}"):
+                self._remove(name)
+        except CommandError as error:
+            raise self.place.engine.trouble(error)
+
+    def _remove(self, name):
+        """A helper goes on where only the engine's client was killed; it is gone when this returns."""
+        for words in (("kill", name), ("rm", "--force", name)):
+            try:
+                self.place.engine.ask(*words)
+            except CommandError:
+                continue  # It ended by itself.
 
 
 def _parsed(line):

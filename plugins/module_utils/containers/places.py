@@ -11,6 +11,7 @@ Compose puts its project in front of a volume's name, and labels it with the nam
 from __future__ import annotations
 
 import posixpath
+import re
 
 from ..system.commands import CommandError
 from ..system.errors import SourceError
@@ -21,6 +22,8 @@ VOLUME = "com.docker.compose.volume"
 SERVICE = "com.docker.compose.service"
 # Small, has all that a helper container needs, and is named in full: podman knows no registry by itself.
 IMAGE = "docker.io/library/busybox"
+# What our own helpers are called.
+_HELPER = re.compile(r"appstate-[0-9a-f]{16}\Z")
 
 
 class Place:
@@ -82,7 +85,7 @@ class Place:
         """Names of the running containers that use it."""
         if self.mount is None:
             return [self.container] if self.running else []
-        users = self.engine.running_users(self.mount)
+        users = [name for name in self.engine.running_users(self.mount) if not _HELPER.match(name)]
         return users + ([self.container] if self.running and self.container not in users else [])
 
     def is_gone(self):

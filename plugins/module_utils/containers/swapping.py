@@ -24,6 +24,8 @@ PREFIX = ".appstate-"
 IN_THE_WAY = 45
 # Where old state would be deleted.
 HOLDS_OLD_STATE = 46
+# What discarding ends with where then nothing at all is left.
+EMPTY = 47
 
 # $1 is the directory, $2 ours in it. Takes a tar.
 UPLOAD = """
@@ -49,6 +51,8 @@ cd "$1"
 own=$2
 only=$4
 
+flush() { sync -f . 2> /dev/null || sync; }
+
 move() {
     if [ -n "$only" ]; then
         if [ -e "$1/$only" ] || [ -L "$1/$only" ]; then mv -n "$1/$only" "$2/"; fi
@@ -64,9 +68,9 @@ move() {
 
 case $3 in
 ready)
-    sync
+    flush
     : > "$own/ready"
-    sync
+    flush
     ;;
 forward)
     if [ -e "$own/done" ]; then exit 0; fi
@@ -76,10 +80,10 @@ forward)
         if [ ! -e "$own/attributes" ]; then
             stat -c '%%u %%g %%a' . > "$own/attributes.new"
             mv "$own/attributes.new" "$own/attributes"
-            sync
+            flush
         fi
         move . "$own/old"
-        sync
+        flush
         : > "$own/in"
     fi
     move "$own/new" .
@@ -87,9 +91,9 @@ forward)
         chown "$5:$6" .
         chmod "$7" .
     fi
-    sync
+    flush
     : > "$own/done"
-    sync
+    flush
     ;;
 back)
     if [ ! -e "$own/attributes" ]; then exit 0; fi
@@ -97,16 +101,16 @@ back)
         mkdir -p "$own/undone"
         rm -f "$own/done"
         move . "$own/undone"
-        sync
+        flush
         rm "$own/in"
     fi
     move "$own/old" .
     read -r uid gid mode < "$own/attributes"
     chown "$uid:$gid" .
     chmod "$mode" .
-    sync
+    flush
     rm "$own/attributes"
-    sync
+    flush
     ;;
 forget)
     if [ -e "$own" ]; then
@@ -118,6 +122,7 @@ forget)
 discard)
     if [ -e "$own/attributes" ]; then exit %(holds_old_state)d; fi
     rm -rf "$own"
+    if [ -z "$(ls -A)" ]; then exit %(empty)d; fi
     ;;
 esac
-""" % {"in_the_way": IN_THE_WAY, "holds_old_state": HOLDS_OLD_STATE}
+""" % {"in_the_way": IN_THE_WAY, "holds_old_state": HOLDS_OLD_STATE, "empty": EMPTY}

@@ -47,6 +47,8 @@ class LayerFile:
     def name_aside(self, state, stamp):
         """The state with the place that the old file will be kept at."""
         old = self._look()
+        if old is not None and state["old"] is not None and not self._place.running:
+            old[:2] = state["old"][:2]  # Its owner was told while the container ran.
         return dict(state, old=old, aside=None if old is None else self._source.path + ASIDE + stamp)
 
     def forward(self, state):
@@ -56,11 +58,11 @@ class LayerFile:
         self._put(state["staged"], state["new"])
 
     def back(self, state):
-        """The old file in again, or the new one away."""
+        """The old file in again. A new one where there was none can be taken away only while the container runs."""
         if state["aside"] and files.lookup(self._root, state["aside"]) is not None:
             self._put(state["aside"], state["old"])
             self.forget(state)
-        elif state["aside"] is None and "staged" in state and state["old"] is None and self._look() is not None:
+        elif "staged" in state and state["old"] is None and self._place.running:
             self._remove()
 
     def forget(self, state):
@@ -75,7 +77,10 @@ class LayerFile:
 
     def asides(self, state):
         """Where the old file is kept."""
-        return [os.path.join(self._app.root, state["aside"])] if state["aside"] else []
+        if state["aside"]:
+            return [os.path.join(self._app.root, state["aside"])]
+        return ["nothing: there was no %s, and a rollback leaves the new one there while the container is stopped"
+                % self._place.title]
 
     def _look(self):
         """Owner, group, mode and time of the file that is there now; None where there is none."""
@@ -91,7 +96,8 @@ class LayerFile:
                 raise self._helper.failure(status, said)
             if member is not None and member.type != FILE:
                 raise RestoreError("%s is a %s, which is not replaced" % (self._place.title, member.type))
-            return found
+        owner = None if found is None else self._helper.owner_in_layer()
+        return found if owner is None else list(owner) + found[2:]
 
     def _keep(self, aside):
         """Copies the file out, unless that was done before; it has its name only when it is whole."""
@@ -146,6 +152,6 @@ class LayerFile:
         try:
             self._place.engine.ask("exec", "--user", "0:0", self._place.container, "rm", "-f", self._place.inner)
         except CommandError as error:
-            raise RestoreError("%s was not there before, and can be removed only while the container runs: %s"
-                               % (self._place.title, error.message), app=self._app.name, path=self._source.path,
-                               remedy="Start the container, and roll back again; or make the container anew")
+            raise RestoreError("%s was not there before, and could not be removed: %s" % (self._place.title, error.message),
+                               app=self._app.name, path=self._source.path,
+                               remedy="Stop the container, and roll back again; or make the container anew")

@@ -77,7 +77,7 @@ class VolumeTaker(Taker):
         self._find()
         if not self.present:
             return
-        self._helper = Helper(self._place, self._source.timeout, self._source.method == "exec")
+        self._helper = Helper(self._place, self._source.timeout, self._source.method == "exec", self._room.app.name)
         self._databases = VolumeDatabases(self._room, self._source, self._place, self._helper)
         try:
             self._databases.prepare()
@@ -220,7 +220,17 @@ class VolumeTaker(Taker):
             raise SourceError("%s is neither a file nor a directory" % self._place.title,
                               remedy="Name the place itself, not a link to it")
         member.path, member.owner, member.group = self._base, "", ""
+        if self._place.mount is None:
+            self._give_owner(member)
         self._file(member, reader)
+
+    def _give_owner(self, member):
+        owner = self._helper.owner_in_layer()
+        if owner is not None:
+            member.uid, member.gid = owner
+        elif self._place.engine.name == "podman":
+            self._room.warn("the owner of %s is not known, since the container does not run; it counts as root's"
+                            % self._place.title)
 
     def _file(self, member, reader):
         self._writer.add_pieces(member, self._marked(member, reader.content()))

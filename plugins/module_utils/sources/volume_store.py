@@ -60,7 +60,7 @@ class VolumeStore(Store):
         return create_volume(self._source, (record or {}).get("volume")), True
 
     def _stage_tree(self, staged, place, state):
-        upload = _Upload(staged)
+        upload = _Upload(staged, files.as_bytes(os.path.basename(place.inner)))
         state.update(only=upload.only, attributes=upload.attributes)
         helper = self._helper(place)
         with helper.run(swapping.UPLOAD, self._words(state), feed=True) as stream:
@@ -87,6 +87,8 @@ class VolumeStore(Store):
 
     def refuse_held(self, state):
         place = Place.from_dict(state["place"])
+        if place.mount is not None:
+            self._helper(place).end_others()
         users = place.running_users()
         if users:
             raise BusyError("the running container %s still uses the %s" % (", ".join(users), place.title),
@@ -123,8 +125,8 @@ class VolumeStore(Store):
             place = Place.from_dict(each["place"])
             if place.mount is None or place.is_gone():
                 continue
-            self._step(each, "discard")
-            if each.get("made"):
+            left_empty = self._step(each, "discard") == swapping.EMPTY
+            if each.get("made") and left_empty:
                 place.remove_volume()
 
     def _begun(self, state):
@@ -148,7 +150,7 @@ class VolumeStore(Store):
         return LayerFile(self._app, self._source, self._root, Place.from_dict(state["place"]))
 
     def _helper(self, place):
-        return Helper(place, self._source.timeout)
+        return Helper(place, self._source.timeout, app_name=self._app.name)
 
     def _words(self, state):
         directory = self._helper(Place.from_dict(state["place"])).path
@@ -156,16 +158,18 @@ class VolumeStore(Store):
         return [directory.rpartition("/")[0] if state["only"] else directory, swapping.PREFIX + state["token"]]
 
     def _step(self, state, step):
+        """Has a step done; the status it ended with."""
         place = Place.from_dict(state["place"])
         helper = self._helper(place)
         words = self._words(state) + [step, state["only"]] + [str(each) for each in state.get("attributes") or ("", "", "")]
+        helper.end_others()
         with helper.run(swapping.STEP, words) as stream:
-            self._expect(helper, stream)
+            return self._expect(helper, stream)
 
     def _expect(self, helper, stream):
         status, said = stream.finish()
-        if not status:
-            return
+        if status in (0, swapping.EMPTY):
+            return status
         if "No space left" in said or "quota exceeded" in said.lower():
             raise SpaceError("no space left in the %s" % helper.place.title, app=self._app.name, path=self._source.path,
                              remedy="Free some space there")
@@ -182,14 +186,19 @@ class VolumeStore(Store):
 class _Upload:
     """The staged tree of a source as a tar: directories first, for their owners, and once more last, for their times.
 
+    Args:
+        staged: a Staged.
+        name: of the place in the volume, which a single file gets.
+
     Attributes:
-        only: name of the entry where the source is a single file, else "".
+        only: that name (text) where the source is a single file, else "".
         attributes: owner, group and mode of the source's own directory, or None.
         sum: a _Sum of what was given.
     """
 
-    def __init__(self, staged):
+    def __init__(self, staged, name):
         self._staged = staged
+        self._name = name
         self._base = files.as_bytes(staged.path)
         self.sum = _Sum()
         first = next(self._members(), None)
@@ -197,7 +206,9 @@ class _Upload:
             raise RestoreError("the backup has nothing for it")
         top = next((member for member in self._members(DIRECTORY) if member.path == self._base), None)
         single = top is None and first.path == self._base and first.type == FILE
-        self.only = os.fsdecode(_last(self._base)) if single else ""
+        if single and not name:
+            raise RestoreError("the backup has a single file, which cannot take the place of a whole volume")
+        self.only = os.fsdecode(name) if single else ""
         self.attributes = None if top is None else [top.uid, top.gid, "%o" % top.mode]
 
     def _members(self, kind=None):
@@ -225,7 +236,7 @@ class _Upload:
 
     def _header(self, member):
         """The header of a member, whose path is then the one in the volume, and whose names are the container's."""
-        member.path = _last(self._base) if self.only else member.path[len(self._base) + 1:]
+        member.path = self._name if self.only else member.path[len(self._base) + 1:]
         member.owner = member.group = ""
         if member.type == FILE:
             member.mode &= 0o1777  # Set-user-id bits are never brought back.
@@ -284,7 +295,3 @@ class _Sum:
     def same_as(self, other):
         """Whether another sum is of the same entries."""
         return (self.count, self._sum) == (other.count, other._sum)
-
-
-def _last(path):
-    return path.rpartition(b"/")[2]

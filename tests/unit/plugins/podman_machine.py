@@ -37,6 +37,8 @@ DOCKER = """#!/bin/sh
 export DOCKER_HOST=unix://%(place)s/docker.sock DOCKER_CONFIG=%(place)s
 exec %(docker)s "$@"
 """
+# Containers and volumes of tests wait for the disk otherwise.
+FAST = "/dev/shm" if os.path.isdir("/dev/shm") else None
 BUSYBOX = "docker.io/library/busybox"
 
 
@@ -86,6 +88,11 @@ class Containers:
             raise RuntimeError("podman %s: %s" % (" ".join(words), done.stderr.decode("utf-8", "replace")))
         return done.stdout
 
+    def enter(self, *words):
+        """Runs a command where podman sees the file system; what it printed."""
+        return subprocess.run(["nsenter", "--mount=/proc/%d/ns/mnt" % self._keeper.pid, "--"] + list(words), check=True,
+                              stdout=subprocess.PIPE).stdout
+
     def make_image(self, name, applets=None):
         """An image with a busybox, as those applets (None: all of them)."""
         root = os.path.join(self.place, "image")
@@ -132,8 +139,8 @@ class Containers:
 
 @pytest.fixture(scope="module")
 def containers_of_module():
-    """Containers for all tests of a module; podman wants short paths."""
-    with tempfile.TemporaryDirectory(prefix="ast-") as place:
+    """Containers for all tests of a module, in memory where that can be; podman wants short paths."""
+    with tempfile.TemporaryDirectory(prefix="ast-", dir=FAST) as place:
         machine = Containers(os.path.join(place, "c"))
         try:
             yield machine

@@ -92,7 +92,7 @@ class TestSwap:
         ready(volume)
         assert volume.step("forward", attributes=("0", "0", "711")) == 0 and volume.step("back") == 0
         assert live(tree, volume) == before
-        assert volume.step("discard") == 0 and OWN not in os.listdir(volume.path)
+        assert volume.step("discard") in (0, swapping.EMPTY) and OWN not in os.listdir(volume.path)
 
     def test_one_file_only(self, volume, tree):
         before = live(tree, volume)
@@ -147,7 +147,7 @@ def test_forward_cut_off_anywhere_goes_on_or_back(tmp_path, shell, tree):
             assert set(live(tree, volume)[0]) == {b"same", b"deep", b"deep/x", b"b", b"..odd"}
         assert commands_of(volume, "back") >= 0
         assert live(tree, volume) == before
-        assert volume.step("discard") == 0
+        assert volume.step("discard") in (0, swapping.EMPTY)
         number += 1
     assert number > 8
 
