@@ -96,8 +96,7 @@ class Story:
     def run_container(self, name, program, root, words):
         """Run an application, which makes its state when there is none."""
         program = "/usr/bin/python3 %s/%s" % (PROGRAMS, program)
-        script = "[ -e %s/made ] || { %s make %s; touch %s/made; }; exec %s serve %s" % (root, program, root, root, program,
-                                                                                        root)
+        script = "[ -e {0}/made ] || {{ {1} make {0}; touch {0}/made; }}; exec {1} serve {0}".format(root, program)
         self.docker("run", "-d", "--name", name, *(OF_THE_HOST + words + ["busybox", "sh", "-ec", script]))
 
     def inside(self, container, script):

@@ -55,7 +55,7 @@ def test_a_table_that_has_rows_now_and_none_in_the_backup_is_told(host, journal)
     if journal == "wal":
         host.crash()  # An application that runs has its log.
     assert warnings(host) == ["data/notes.db has no rows in the table pages, and some now: see whether this is the right "
-                                "backup"]
+                              "backup"]
     assert warnings(host) == []
 
 
