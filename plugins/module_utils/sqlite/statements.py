@@ -21,6 +21,8 @@ CHUNK = 1 << 18
 LONGEST_STATEMENT = 64 << 20
 # What opens something that a semicolon has no meaning in, and what then closes it.
 _INTERESTING = re.compile(rb"[;'\"`\[]|--|/\*")
+# What can be passed over at once, where all of it is there: other text, and whole strings and quoted names.
+_PLAIN = re.compile(rb"""(?:[^;'"`\[/-]+|'[^']*'|"[^"]*"|-(?=[^-])|/(?=[^*]))*""")
 _CLOSING = {b"'": b"'", b'"': b'"', b"`": b"`", b"[": b"]", b"--": b"\n", b"/*": b"*/"}
 _BLANK = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _STRING = re.compile(rb"'(?:[^']|'')*'")
@@ -112,7 +114,7 @@ class _Scan:
                     return max(at, len(buffer) - len(self._closing) + 1), False
                 at = end + len(self._closing)
                 self._closing = None
-            found = _INTERESTING.search(buffer, at)
+            found = _INTERESTING.search(buffer, _PLAIN.match(buffer, at).end())
             if found is None:
                 # So may be that of an opening.
                 last = buffer[-1:] in (b"-", b"/") and len(buffer) > at and not final
