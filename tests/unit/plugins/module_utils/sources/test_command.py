@@ -271,3 +271,15 @@ def test_a_restore_that_is_killed_at_any_moment_ends_old_or_new(host, applicatio
         assert not os.path.exists(host.at("dumps")) and host.left() == [], point
         if not killed:
             break
+
+
+@pytest.mark.parametrize("format, script", [("sql", "sqlite3 data/notes.db .dump"), ("sqlite", "cat data/notes.db")])
+def test_files_that_its_database_names_are_looked_for(host, format, script):
+    host.database(rows=2, journal="delete")
+    host.write("uploads/note 0")
+    sources = shell(script, format=format, references=[{"sql": "SELECT text FROM notes", "under": "uploads"}])
+    sources.append({"type": "files", "path": "uploads"})
+    (warning,) = host.backup(sources=sources).warnings
+    assert warning == "%s names 1 file below uploads that the backup lacks: note 1" % DUMP
+    found = host.verify(app=host.app(sources=sources))
+    assert not found.ok and "lacks: note 1" in str(found.problems)
