@@ -234,7 +234,8 @@ class _Verifying:
         store = store_of(self._app, check.path, None) if self._app is not None else None
         if store is None or not store.rehearses:
             return []
-        record = next((each for each in self._selected.manifest.sources if each["path"] == check.path), None)
+        told = [] if self._selected.manifest is None else self._selected.manifest.sources
+        record = next((each for each in told if each["path"] == check.path), None)
         begun = {"token": secrets.token_hex(8), "force": False}
         try:
             state = store.stage(Staged(directory, None, COPY, None), record, begun)

@@ -181,8 +181,24 @@ def test_a_dump_of_the_old_recipe_is_restored(host, postgres, club, tmp_path):
     add(postgres)
     told = {"sources": [postgres.source()]}
     assert host.verify(archive=dump).problems == []
+    found = host.verify(archive=dump, app=host.app(**told))
+    assert (found.problems, found.notes, postgres.databases()) == ([], [], {"club"})
     host.restore({"archive": dump}, **told).restore()
     assert packages(postgres) == 3
+
+
+def test_a_dump_in_an_archive_of_an_old_recipe_is_restored_for_a_trial(host, postgres, club):
+    os.mkdir(host.place("postgresql"))
+    with open(host.place("postgresql", "club.dump"), "wb") as stream:
+        subprocess.run([os.path.join(PROGRAMS, "pg_dump"), "-Fc", "-h", postgres.host, "-U", "club", "club"],
+                       stdout=stream, check=True)
+    archive = host.place("club-20260409.tar.gz")
+    subprocess.run(["tar", "-czf", archive, "-C", host.path, "postgresql"], check=True)
+    club["sources"][0]["assertions"] = [{"sql": "SELECT count(*) FROM packages", "min": 4}]
+    told = {"sources": club["sources"][:1]}
+    problems = host.verify(archive=archive, app=host.app(**told)).problems
+    assert len(problems) == 1 and "the value 3 is not at least 4" in problems[0]["problem"]
+    assert postgres.databases() == {"club"}
 
 
 # The store by itself.
