@@ -24,7 +24,7 @@ def record(state_directory, now, app_name, action, result, **details):
     """Appends a line.
 
     Args:
-        action: ``backup``, ``restore``, ``commit``, ``rollback``, ``prune``, ``hold``, ``release`` or ``accept``.
+        action: ``backup``, ``restore``, ``commit``, ``rollback``, ``prune``, ``hold``, ``release``, ``accept`` or ``start``.
         result: ``ok`` or what went wrong.
     """
     told = dict(details, time=format_time(now), app=app_name, action=action, result=result, who=who(), pid=os.getpid())

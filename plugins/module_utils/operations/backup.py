@@ -156,6 +156,7 @@ class _Run:
         try:
             with tempfile.TemporaryFile(dir=self._app.directory) as lines:
                 with self._stopped:
+                    self._warn_of_holders()
                     self._on_phase("snapshots", None)
                     for taker in takers:
                         taker.prepare()
@@ -173,6 +174,11 @@ class _Run:
             if stream is not None:
                 stream.abort()
             raise
+
+    def _warn_of_holders(self):
+        held = self._stopped.still_held(self._room.root)
+        if held is not None:
+            self._room.warn(held)
 
     def _application_version(self):
         told, why = application_version(self._app)

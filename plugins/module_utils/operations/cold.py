@@ -17,9 +17,12 @@ import syslog
 import time
 
 from ..monitor import audit
+from ..sources.sqlite import paths_of
+from ..system import files
 from ..system.commands import run_command
 from ..system.errors import AppStateError, ChildError
 from ..system.guardian import Guardian
+from ..system.holders import find_holders
 from . import service
 
 
@@ -27,8 +30,13 @@ class NotRunningError(AppStateError):
     """An app that was stopped for its backup does not run, or is not well, afterwards."""
 
 
+# A process that was told to stop may take a moment to close its files.
+HOLDERS_GRACE = 5.0
+
+
 class Stopped:
-    """An app while, and after, it is stopped; a context manager that does nothing to an app that is backed up live.
+    """An app while, and after, it is stopped; a context manager that does nothing to an app that is backed up live, or
+    whose service does not run: somebody has stopped that, and will start it.
 
     An app that cannot be started again is an error of the ``with`` statement only where something else went wrong in it,
     and ``problem`` otherwise: a backup that is good should still be published.
@@ -49,7 +57,7 @@ class Stopped:
         self.problem = None
 
     def __enter__(self):
-        if self._app.mode != "cold":
+        if self._app.mode != "cold" or service.is_down(self._app):
             return self
         self._guardian = Guardian(self._stop, self._start, self._orphaned, _locks(self._app, self._machine))
         with_guardian = self._guardian.__enter__()
@@ -65,6 +73,24 @@ class Stopped:
     def __exit__(self, unused, error, traceback):
         if self._guardian is not None:
             self._end(error)
+
+    def still_held(self, root):
+        """A text about a process that has one of the app's databases open although the app is stopped, or None.
+
+        Args:
+            root: descriptor of the app's root.
+        """
+        if self._guardian is None:
+            return None
+        until = time.monotonic() + HOLDERS_GRACE
+        while True:
+            holders = find_holders(_places(self._app, root))
+            if not holders or time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        return None if not holders else (
+            "%s is still held open by %s although the app was stopped: files may be of another moment than databases; let the "
+            "command that stops the app wait until it has ended" % (holders[0].path, holders[0]))
 
     def probe(self):
         """Asks an app that was started again whether it is well; what it says otherwise is the ``problem``."""
@@ -131,6 +157,17 @@ class Stopped:
 def _clause(error):
     """What an error says, to go on with in a sentence of an app that is named already."""
     return error.message if error.path is None else "%s: %s" % (error.path, error.message)
+
+
+def _places(app, root):
+    """Device and inode of each database of the app and what lies beside it, with the path."""
+    places = {}
+    for source in app.sources:
+        for path in paths_of(source) if source.type == "sqlite" else []:
+            found = files.lookup(root, path)
+            if found is not None:
+                places[found.st_dev, found.st_ino] = os.path.join(app.root, path)
+    return places
 
 
 def _locks(app, machine):

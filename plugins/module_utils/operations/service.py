@@ -13,10 +13,13 @@ import time
 import urllib.error
 import urllib.request
 
-from ..system.commands import run_command
+from ..system.commands import CommandError, run_command
 from ..system.errors import AppStateError, RestoreError
 
 SECONDS = 300.0
+SYSTEMD = "/run/systemd/system"
+# What "status" of an init script (Linux Standard Base, 22.2), of rc-service(8) and "is-active" of systemctl(1) end with.
+NOT_RUNNING = 3
 
 
 def stop(app):
@@ -27,6 +30,22 @@ def stop(app):
 def start(app):
     """Starts it."""
     _do(app, "start")
+
+
+def is_down(app):
+    """Whether the manager of services says that the app's service does not run.
+
+    False where it runs, and where nobody can be asked: a pair of commands does not tell.
+    """
+    if app.service is None or "name" not in app.service:
+        return False
+    name = app.service["name"]
+    argv = ["systemctl", "is-active", name] if os.path.isdir(SYSTEMD) else _manager("status", name)
+    try:
+        run_command(argv, SECONDS)
+    except CommandError as error:
+        return error.status == NOT_RUNNING
+    return False
 
 
 def _do(app, step):
@@ -41,7 +60,7 @@ def _do(app, step):
 
 def _manager(step, name):
     """How this host starts and stops services: by systemd where it runs, else by an init script."""
-    if os.path.isdir("/run/systemd/system"):
+    if os.path.isdir(SYSTEMD):
         return ["systemctl", step, name]
     if shutil.which("rc-service"):
         return ["rc-service", name, step]

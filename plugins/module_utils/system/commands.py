@@ -23,7 +23,13 @@ TAIL = 4000
 
 
 class CommandError(AppStateError):
-    """A command could not be started, ended with another exit status than 0, or took too long."""
+    """A command could not be started, ended with another exit status than 0, or took too long.
+
+    Attributes:
+        status: the exit status, or None where there was none.
+    """
+
+    status = None
 
 
 def run_command(argv, seconds, environment=None):
@@ -70,7 +76,9 @@ def _run(argv, seconds, environment, answered, said):
         _kill(process)
         raise
     if process.returncode:
-        raise CommandError("the command %s ended with status %d%s" % (argv[0], process.returncode, _said(said)))
+        error = CommandError("the command %s ended with status %d%s" % (argv[0], process.returncode, _said(said)))
+        error.status = process.returncode
+        raise error
 
 
 def stream_command(argv, seconds, stdin=None, stdout=None, environment=None, identity=None, directory="/"):

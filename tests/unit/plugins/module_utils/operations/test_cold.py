@@ -21,6 +21,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.run imp
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ConfigurationError, LockedError, SourceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
+from ansible_collections.appstate.backup.tests.unit.plugins.conftest import DATABASE
 
 TREE = os.path.abspath(__file__).split(os.sep + "ansible_collections" + os.sep)[0]
 SERVICE = """\
@@ -127,6 +128,30 @@ def test_without_a_service_there_is_no_cold_backup(served):
     with pytest.raises(ConfigurationError) as caught:
         served.host.app(mode="cold")
     assert str(caught.value).startswith("app notes: 'mode' is cold, and without a 'service'")
+
+
+def test_a_service_that_does_not_run_is_left_alone(served, monkeypatch):
+    directory = served.host.place("bin")
+    os.mkdir(directory)
+    for name in ("service", "systemctl"):
+        with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+            file.write('#!/bin/sh\necho "$*" >> %s\ncase "$*" in *status*|is-active*) exit 3;; esac\n' % served.log)
+        os.chmod(file.name, 0o755)
+    monkeypatch.setenv("PATH", directory + ":" + os.environ["PATH"])
+    taken = served.backup(service={"name": "notes-web"})
+    assert len(served.told()) == 2 and "downtime" not in taken.backup.manifest.content
+
+
+def test_a_process_that_goes_on_is_named(served, monkeypatch):
+    monkeypatch.setattr(cold, "HOLDERS_GRACE", 0.2)
+    with open(served.host.at(DATABASE), "rb") as database, subprocess.Popen(["sleep", "60"], stdin=database) as other:
+        try:
+            taken = served.backup()
+        finally:
+            other.kill()
+    assert any("still held open by sleep (process %d) although the app was stopped" % other.pid in text
+               for text in taken.warnings)
+    assert served.runs() and served.backup().warnings == []
 
 
 def test_a_missing_source_is_found_while_the_app_runs(served):

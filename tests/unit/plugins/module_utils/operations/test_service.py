@@ -63,6 +63,20 @@ def test_a_service_by_name_is_that_of_the_hosts_own_manager(host, monkeypatch, n
         assert file.read() == expected
 
 
+@pytest.mark.parametrize("status, expected", [(0, False), (3, True), (4, False)])
+def test_a_manager_is_asked_whether_a_service_runs(host, monkeypatch, status, expected):
+    programs(host, monkeypatch, "service", "systemctl")
+    for name in ("service", "systemctl"):
+        with open(host.place("bin", name), "a", encoding="ascii") as file:
+            file.write("exit %d\n" % status)
+    assert service.is_down(app(host, service={"name": "notes-web"})) is expected
+
+
+def test_commands_do_not_tell_whether_an_app_runs(host):
+    assert service.is_down(app(host)) is False
+    assert service.is_down(app(host, service={"stop": ["true"], "start": ["true"]})) is False
+
+
 def probe(host, url, **words):
     service.probe(app(host, health=dict({"url": url, "delay": 0.01, "retries": 3, "timeout": 2}, **words)))
 
