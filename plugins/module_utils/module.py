@@ -61,6 +61,8 @@ def _hide_secrets(module):
 def _secrets_of(told, secret=False):
     """Yields every text that stands below a key of SECRETS, wherever that is: what is refused is shown too."""
     if isinstance(told, dict):
+        if told.get("type") == "http" and isinstance(told.get("url"), str):
+            yield from _secrets_of_url(told["url"])
         for name, value in told.items():
             yield from _secrets_of(value, secret or (isinstance(name, str) and bool(SECRETS.search(name))))
     elif isinstance(told, (list, tuple)):
@@ -68,6 +70,13 @@ def _secrets_of(told, secret=False):
             yield from _secrets_of(value, secret)
     elif isinstance(told, str) and secret and told:
         yield told
+
+
+def _secrets_of_url(url):
+    """A user with a password, and what follows the path: either can be all that an endpoint asks for."""
+    before, unused, query = url.partition("?")
+    user = before.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return [text for text in (user, query) if text]
 
 
 def machine_of(params):

@@ -82,6 +82,12 @@ def test_secrets_are_hidden_wherever_they_stand_in_an_app():
     assert ending.no_log_values == {"pg-secret", "Bearer abc", "k3y", "posted", "https://x/wrong"}
 
 
+def test_what_is_secret_in_the_url_of_an_endpoint_is_hidden():
+    app = {"sources": [{"type": "http", "url": "https://owner:pass@x/backup?key=k3y"}, {"type": "http", "url": "https://x/a@b"}],
+           "health": {"url": "https://x/health?format=json"}}
+    assert ended(lambda module, params: {}, {"app": app}).no_log_values == {"owner:pass", "key=k3y"}
+
+
 def test_the_url_of_a_ping_is_hidden():
     ending = ended(lambda module, params: {"changed": False}, {"app": {"monitoring": {"ping": {"url": "https://x/secret"}}}})
     assert ending.no_log_values == {"https://x/secret"}
