@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The five systems as a test sees them: an application of onhost/ as a service of systemd on a host, and its backups."""
+"""The five systems as a test sees them: an application of onhost/ as a service of systemd, and its backups."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ class System:
 
     def sql(self, database, text):
         """What sqlite3 prints, run as the owner."""
-        return self.host.run(["sqlite3", "-bail", os.path.join(self.root, database), text],
-                             user=self.owner).stdout.strip()
+        command = ["sqlite3", "-bail", "-cmd", ".timeout 20000", os.path.join(self.root, database), text]
+        return self.host.run(command, user=self.owner).stdout.strip()
 
     def outer(self, path=""):
         """Where the test finds a path of its state."""

@@ -150,12 +150,17 @@ def test_a_server_that_does_not_get_healthy_has_its_old_database_back(story, res
 
 
 def test_what_the_page_s_pg_dump_wrote_is_restored(story, restored):
-    story.host.run(["sh", "-euc", "mkdir -p /backups/club; PGPASSFILE=/etc/club.pgpass pg_dump -Fc -h host1 -U club club "
-                    ">/backups/club/club-20260409-020000.dump"])
+    story.host.run(["sh", "-euc", SCRIPT])
     story.server.stop()
     story.sql("DROP TABLE scores")
     story.restore(restore_archive="/backups/club/club-20260409-020000.dump", restore_commit=True).ok()
     assert story.healthy() and story.sql("SELECT count(*) FROM scores") == "5"
+
+
+SCRIPT = """
+mkdir -p /backups/club
+PGPASSFILE=/etc/club.pgpass pg_dump -Fc -h host1 -U club club > /backups/club/club-20260409-020000.dump
+"""
 
 
 def test_a_dump_that_was_cut_short_never_reaches_the_live_database(story, restored):

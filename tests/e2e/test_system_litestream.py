@@ -96,7 +96,8 @@ def test_the_crontab_says_daily_at_midnight(story):
 def test_a_backup_beside_a_high_volume_of_writes_is_one_transaction_and_compressed(story, taken):
     assert story.backups.archive().endswith(".tar.gz")
     story.host.run(["sh", "-c", "mkdir /root/look && gzip -dc %s | tar -x -C /root/look" % story.backups.archive()])
-    check = story.host.run(["sqlite3", "/root/look/db", "PRAGMA integrity_check; SELECT sum(amount), count(*) FROM events"])
+    queries = "PRAGMA integrity_check; SELECT sum(amount), count(*) FROM events"
+    check = story.host.run(["sqlite3", "/root/look/db", queries])
     assert check.stdout.split() == ["ok", "0|%d" % taken]
 
 
@@ -118,14 +119,16 @@ def test_an_integrity_check_of_every_backup_by_the_command(story, taken):
 def test_the_database_is_restored_with_the_application_stopped_meanwhile(story, taken):
     newest = source(story.backups.manifests()[-1], "db")["passport"]["tables"]["events"]
     story.app.stop()
-    story.host.run(["sh", "-c", "head -c 20000 /dev/urandom | dd of=%s/db bs=1 seek=4096 conv=notrunc status=none" % ROOT])
+    overwrite = "head -c 20000 /dev/urandom | dd of=%s/db bs=1 seek=4096 conv=notrunc status=none" % ROOT
+    story.host.run(["sh", "-c", overwrite])
     story.restore().ok()
     story.app.wait()
     assert story.events() >= newest and story.app.active()
     assert story.app.sql("db", "PRAGMA integrity_check") == "ok"
 
 
-@pytest.mark.parametrize("recipe", ["'.backup /root/backup'", "\"VACUUM INTO '/root/backup'\""], ids=["backup", "vacuum"])
+@pytest.mark.parametrize("recipe", ["'.backup /root/backup'", "\"VACUUM INTO '/root/backup'\""],
+                         ids=["backup", "vacuum"])
 def test_what_the_page_s_recipe_made_is_restored(story, taken, recipe):
     story.app.hold()
     # SQLite's shell does not end its copy beside a writer that never pauses.

@@ -27,8 +27,9 @@ SERVICE = {"service": {"name": "opstage"},
                       "retries": 20}}
 APP = dict({"name": "opstage", "profile": "opstage", "destination": DESTINATION}, **SERVICE)
 NEWEST = 20260405080000
-DOWNLOAD = {"type": "http", "replaces": "opstage.db", "path": "opstage.db", "format": "sqlite", "ca_file": TLS + "/authority.crt",
+DOWNLOAD = {"type": "http", "replaces": "opstage.db", "path": "opstage.db", "format": "sqlite",
             "url": "https://localhost:8443/api/system/backup/sqlite", "headers_file": HEADERS,
+            "ca_file": TLS + "/authority.crt",
             "assertions": [{"sql": "SELECT count(*) FROM Service", "min": 1}]}
 BY_DOWNLOAD = dict(APP, name="opstage-download", sources=[DOWNLOAD])
 
@@ -70,7 +71,8 @@ class Story:
 
     def audited(self):
         """How often a backup was written down in the audit log."""
-        return int(self.console.sql("opstage.db", "SELECT count(*) FROM AuditEvent WHERE action = 'backup.sqlite.created'"))
+        query = "SELECT count(*) FROM AuditEvent WHERE action = 'backup.sqlite.created'"
+        return int(self.console.sql("opstage.db", query))
 
     def wreck(self):
         """Lose all services, with the console stopped."""

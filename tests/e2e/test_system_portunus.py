@@ -32,7 +32,8 @@ class Story:
 
     def __init__(self, fleet):
         self.fleet = fleet
-        self.server, self.other = (System(host, "portunus", ROOT, "portunus", "portunus-server", 8445) for host in fleet)
+        self.server, self.other = (System(host, "portunus", ROOT, "portunus", "portunus-server", 8445)
+                                   for host in fleet)
         self.backups = Backups(fleet["host1"], "portunus")
 
     def backup(self, **more):
@@ -88,6 +89,11 @@ def traffic(story):
     return int(story.server.sql("state.db", "SELECT count(*) FROM traffic"))
 
 
+def understood(schema):
+    """The command by which a version of the server says how new a schema may be."""
+    return ["env", "PORTUNUS_SCHEMA=%d" % schema, PROGRAM, "max_schema", ROOT]
+
+
 def beside(story):
     """TLS material and settings: bytes, mode and when they were written."""
     found = {}
@@ -113,10 +119,11 @@ def test_a_backup_has_tls_material_and_settings_and_no_lock(story, taken):
 
 
 def test_a_second_backup_overwrites_nothing(story, taken):
-    before = {name: story.server.host.read("%s/%s" % (story.backups.folder, name)) for name in story.backups.published()}
+    folder = story.backups.folder + "/"
+    before = {name: story.server.host.read(folder + name) for name in story.backups.published()}
     story.backup().ok()
     assert len(story.backups.published()) == 2 * len(before)
-    assert all(story.server.host.read("%s/%s" % (story.backups.folder, name)) == text for name, text in before.items())
+    assert all(story.server.host.read(folder + name) == text for name, text in before.items())
 
 
 def test_reset_without_confirm_only_says_what_would_go(story, taken):
@@ -164,8 +171,8 @@ def test_a_restore_over_a_live_state_moves_the_lock_and_the_journals_aside(story
     story.server.host.run(["rm", ROOT + "/server.crt"])
     run = story.restore().ok()
     aside = next(told["moved_aside"] for told in run.results(MODULE, status="ok") if told.get("moved_aside"))
-    for name in ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", "server.key"):
-        assert [path for path in aside if re.sub(r"\.before-restore-[0-9TZ]+", "", path) == "%s/%s" % (ROOT, name)], aside
+    names = {os.path.relpath(re.sub(r"\.before-restore-[0-9TZ]+", "", path), ROOT) for path in aside}
+    assert {"state.db", "state.db-wal", "state.db-shm", "state.db.lock", "server.key"} <= names, aside
     assert story.health()["clients"] == 30 and story.server.host.read(ROOT + "/server.crt") == b"certificate\n"
 
 
@@ -177,7 +184,7 @@ def test_a_restore_of_the_database_alone_leaves_tls_material_untouched(story, ta
 
 def test_an_older_schema_is_restored_with_a_note_and_the_server_migrates_it(story, taken):
     story.install(10)
-    run = story.restore(dict(APP, version_max={"argv": ["env", "PORTUNUS_SCHEMA=10", PROGRAM, "max_schema", ROOT]})).ok()
+    run = story.restore(dict(APP, version_max={"argv": understood(10)})).ok()
     assert "migrat" in said(run, MODULE, "ok"), said(run, MODULE, "ok")
     story.server.wait()
     assert story.health()["schema"] == 10
@@ -186,7 +193,7 @@ def test_an_older_schema_is_restored_with_a_note_and_the_server_migrates_it(stor
 def test_a_newer_schema_is_refused_with_78_before_anything_is_touched(story, taken):
     started = story.server.host.run(["systemctl", "show", "-p", "MainPID", "portunus-server"]).stdout
     state = set(story.state())
-    run = story.restore(dict(APP, version_max={"argv": ["env", "PORTUNUS_SCHEMA=8", PROGRAM, "max_schema", ROOT]}))
+    run = story.restore(dict(APP, version_max={"argv": understood(8)}))
     (result,) = run.results(MODULE, status="failed")
     assert result["exit_code"] == 78 and result["error"]["event"] == "schema_version_too_new", result
     assert "portunus" in result["msg"] and "9" in result["msg"] and "8" in result["msg"], result["msg"]
@@ -243,7 +250,8 @@ def test_the_state_is_taken_to_another_host(story, taken):
     story.backup().ok()
     archive = story.backups.archive()
     for name in story.backups.published():
-        story.other.host.write("/root/" + name, story.server.host.read("%s/%s" % (story.backups.folder, name)), mode=0o600)
+        content = story.server.host.read("%s/%s" % (story.backups.folder, name))
+        story.other.host.write("/root/" + name, content, mode=0o600)
     story.other.host.run(["rmdir", ROOT])
     story.other.host.run(["install", "-d", "-o", "portunus", "-g", "portunus", ROOT])
     story.restore(limit="host2", restore_archive="/root/" + os.path.basename(archive)).ok()

@@ -163,13 +163,22 @@ def test_the_old_state_is_aside_until_it_is_committed(story, restored):
 
 def test_zero_pages_a_database_without_pages_is_never_a_backup(story, restored):
     """By the profile's own assertion where there is no older backup, and else by what the older one had."""
-    story.site.sql(DATABASE, "CREATE TABLE kept AS SELECT * FROM items; DELETE FROM files; DELETE FROM items")
+    story.site.hold()
+    story.site.sql(DATABASE, KEEP)
     for name, words in (("first-backup", "SELECT count(*) FROM items"), ("scriptor", "items")):
         published = Backups(story.site.host, name).published()
         run = story.backup(dict(WITH_SERVICE, name=name))
         assert run.returncode != 0 and Backups(story.site.host, name).published() == published
         assert words in said(run, BACKUP) and DATABASE in said(run, BACKUP), said(run, BACKUP)
-    story.site.sql(DATABASE, "INSERT INTO items SELECT * FROM kept; DROP TABLE kept")
+    story.site.sql(DATABASE, "INSERT INTO items SELECT * FROM kept; INSERT INTO files SELECT * FROM kept_files")
+
+
+KEEP = """
+CREATE TABLE kept AS SELECT * FROM items;
+CREATE TABLE kept_files AS SELECT * FROM files;
+DELETE FROM files;
+DELETE FROM items;
+"""
 
 
 def test_zero_pages_the_wal_of_a_cold_archive_comes_back_with_it(story, restored):

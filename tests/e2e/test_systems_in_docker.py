@@ -4,8 +4,8 @@
 
 """Scriptor and Club in real containers, reached by the docker client: the Docker recipes of their own pages.
 
-The page of Scriptor has three steps: the application's dump by exec, the uploads of a named volume by a helper container,
-and a copy of one file. The page of Club has one: a helper container with the volume that holds database and blobs.
+The page of Scriptor has three steps: the application's dump by exec, the uploads of a named volume by a helper
+container, and a copy of one file. The page of Club has one: a helper container with the volume that has all of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ LOGIN = ("-d", "name=editor", "-d", "password=correct horse")
 IMANAGER = """#!/bin/sh
 exec sqlite3 -readonly "${2#--db=}" .dump
 """
-LOAD = "cd %s/data; rm -f imanager.db imanager.db-*; sqlite3 -bail imanager.db; chown %s:%s imanager.db" % (SITE, WEB, WEB)
+LOAD = "cd %s/data; rm -f imanager.db imanager.db-*; sqlite3 -bail imanager.db; chown %s:%s imanager.db" % (
+    SITE, WEB, WEB)
 
 
 def service(container):
@@ -45,7 +46,8 @@ BY_DUMP = {
     "sources": [
         {"type": "command", "path": "db.sql", "format": "sql", "replaces": "data/imanager.db", "assertions": PAGES,
          "argv": ["docker", "exec", "scriptor-demo", "vendor/bin/imanager", "dump", "--db=%s/data/imanager.db" % SITE],
-         "restore_argv": ["docker", "run", "--rm", "-i", "--volumes-from", "scriptor-demo", "busybox", "sh", "-ec", LOAD]},
+         "restore_argv": ["docker", "run", "--rm", "-i", "--volumes-from", "scriptor-demo", "busybox", "sh", "-ec",
+                          LOAD]},
         UPLOADS,
         {"type": "volume", "container": "scriptor-demo", "path": "settings.php", "method": "exec",
          "container_path": SITE + "/data/settings/custom.scriptor-config.php",
@@ -194,8 +196,8 @@ def test_club_by_its_volume(story):
     assert not [name for name in listed if name.startswith(("data/cache", "data/logs", "data/tmp"))]
     named = story.inside("club", "sqlite3 /data/db/club.db 'SELECT count(*) FROM versions'")
     assert source(backups.manifests()[0], "data")["databases"][0]["passport"]["tables"]["versions"] <= int(named)
-    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 /data/db/club.db 'DELETE FROM versions; DELETE FROM tokens'; "
-                 "rm -r /data/blobs/screenshots /data/blobs/packages/package1")
+    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 /data/db/club.db 'DELETE FROM versions; "
+                 "DELETE FROM tokens'; rm -r /data/blobs/screenshots /data/blobs/packages/package1")
     story.restore(CLUB).ok()
     assert json.loads(story.club.answer("/api/v1/health"))["status"] == "ok"
     assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5

@@ -88,7 +88,8 @@ class Club(Application):
         """A package gets a new version: the tarball first, then its row and a line in the audit log."""
         version = "2.%d.%d" % (os.getpid(), self.number)
         statement = self.publish("package0", version)
-        self.change("BEGIN;" + statement + "INSERT INTO audit_log VALUES ('now', 'owner', 'published %s');COMMIT;" % version)
+        statement += "INSERT INTO audit_log VALUES ('now', 'owner', 'published %s');" % version
+        self.change("BEGIN;" + statement + "COMMIT;")
 
     def change(self, script):
         """Run statements."""

@@ -23,8 +23,8 @@ MIGRATIONS = ("20260101090000_init", "20260214120000_agents", "20260405080000_au
 KNOWN = MIGRATIONS[:int(os.environ.get("OPSTAGE_MIGRATIONS", "3"))]
 SCHEMA = """
 CREATE TABLE _prisma_migrations (id TEXT PRIMARY KEY, checksum TEXT NOT NULL, finished_at DATETIME,
-    migration_name TEXT NOT NULL, logs TEXT, rolled_back_at DATETIME, started_at DATETIME NOT NULL DEFAULT current_timestamp,
-    applied_steps_count INTEGER UNSIGNED NOT NULL DEFAULT 0);
+    migration_name TEXT NOT NULL, logs TEXT, rolled_back_at DATETIME,
+    started_at DATETIME NOT NULL DEFAULT current_timestamp, applied_steps_count INTEGER UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE User (id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, role TEXT NOT NULL, apiToken TEXT NOT NULL);
 CREATE TABLE Agent (id TEXT PRIMARY KEY, name TEXT NOT NULL, status TEXT NOT NULL);
 CREATE TABLE Service (id TEXT PRIMARY KEY, agentId TEXT NOT NULL REFERENCES Agent (id), name TEXT NOT NULL);
