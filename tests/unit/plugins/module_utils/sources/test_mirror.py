@@ -398,19 +398,21 @@ def test_what_cannot_be_read_makes_it_incomplete_each_time(mirrored, host):
     report = host.place("report")
     child = os.fork()
     if not child:
-        found = os.stat(host.root)
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(found.st_gid)
-            os.setuid(found.st_uid)
-        told = []
-        for unused in range(2):
-            taken = mirrored.backup()
-            told.append([taken.complete, sorted(taken.warnings), mirrored.record(taken)["unreadable"],
-                         [json.loads(line)["path"] for line in mirrored.list(taken)], os.listdir(mirrored.at(taken, "files"))])
-        with open(report, "w") as file:
-            json.dump(told, file)
-        os._exit(0)
+        try:
+            found = os.stat(host.root)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(found.st_gid)
+                os.setuid(found.st_uid)
+            told = []
+            for unused in range(2):
+                taken = mirrored.backup()
+                told.append([taken.complete, sorted(taken.warnings), mirrored.record(taken)["unreadable"],
+                             [json.loads(line)["path"] for line in mirrored.list(taken)], os.listdir(mirrored.at(taken, "files"))])
+            with open(report, "w") as file:
+                json.dump(told, file)
+        finally:
+            os._exit(0)  # Whatever happened: this is no second run of all tests.
     os.waitpid(child, 0)
     with open(report) as file:
         told = json.load(file)

@@ -64,7 +64,7 @@ def test_a_copy_that_is_the_same_is_found_to_be(places):
     os.symlink("../a", places.at("source", "d", "link"))
     assert places.copy().changed
     heard = places.compare(places.descriptor("copies", "first"))
-    assert (heard.changed, heard.entries, heard.unsafe, heard.hidden) == (False, 4, [], [])
+    assert (heard.changed, heard.entries, heard.unsafe, heard.hidden) == (False, 4, [], {})
 
 
 def test_any_difference_is_none(places):
@@ -87,11 +87,22 @@ def test_what_it_leaves_out_is_told_by_its_real_name(places):
     heard = places.copy(patterns=[b"/secret"])
     assert heard.specials == [b"odd \n\xff\\#101\xc3\xa9"]
     assert sorted(heard.unsafe) == [(b"climbs", b"up/../../../x"), (b"out", b"/etc/passwd")]
-    assert heard.hidden == [b"/secret"]
+    assert heard.hidden == {b"/secret": 1}
     assert os.listdir(places.at("copies", "first")) == []
     compared = places.compare(places.descriptor("copies", "first"), [b"/secret"])
     assert (compared.specials, sorted(compared.unsafe), compared.hidden) == (heard.specials, sorted(heard.unsafe), heard.hidden)
     assert compared.entries == 1 + 2
+
+
+def test_of_many_that_it_leaves_out_the_first_are_kept_and_all_are_counted(places, monkeypatch):
+    monkeypatch.setattr(rsync, "MOST_TOLD", 3)
+    for number in range(5):
+        os.symlink("/x", places.at("source", "link%d" % number))
+        os.mkfifo(places.at("source", "fifo%d" % number))
+        places.write("%d.part" % number)
+    heard = places.copy(patterns=[b"*.part"])
+    assert (len(heard.unsafe), heard.unsafe_count, len(heard.specials), heard.special_count) == (3, 5, 3, 5)
+    assert heard.hidden == {b"*.part": 5}
 
 
 def test_what_did_not_change_is_linked(places):
@@ -111,8 +122,7 @@ def test_a_file_that_vanishes_is_no_failure(places):
     places.write("b")
 
     def remove():
-        while not os.path.isdir(places.at("copies", "first")) or not os.listdir(places.at("copies", "first")):
-            time.sleep(0.001)
+        _wait_for(lambda: _has_begun(places))
         os.unlink(places.at("source", "b"))
 
     thread = threading.Thread(target=remove)
@@ -166,17 +176,27 @@ def test_it_dies_with_the_run(places):
     before = _running(places)
     child = os.fork()
     if not child:
-        places.copy()
-        os._exit(0)
-    while not (os.path.isdir(places.at("copies", "first")) and os.listdir(places.at("copies", "first"))):
-        time.sleep(0.01)
+        try:
+            places.copy()
+        finally:
+            os._exit(0)
+    _wait_for(lambda: _has_begun(places))
     assert _running(places) != before
     os.kill(child, 9)
     os.waitpid(child, 0)
-    deadline = time.monotonic() + 10
-    while _running(places) != before and time.monotonic() < deadline:
-        time.sleep(0.01)
+    _wait_for(lambda: _running(places) == before)
     assert _running(places) == before
+
+
+def _wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _has_begun(places):
+    """Whether the first file is on its way."""
+    return os.path.isdir(places.at("copies", "first")) and os.listdir(places.at("copies", "first"))
 
 
 def _running(places):
