@@ -24,7 +24,7 @@ sys.path.insert(0, str(TREE.parents[2]))
 # Hosts have a Python on which ansible-core does not run; there, only the engine is tested.
 ANSIBLE_RUNS = sys.version_info >= (3, 11)
 NEED_ANSIBLE = ["plugins/filter", "plugins/lookup", "plugins/modules", "plugins/test", "plugins/module_utils/test_module.py",
-                "test_pages.py"]
+                "plugins/test_examples.py", "test_pages.py"]
 collect_ignore = [] if ANSIBLE_RUNS else NEED_ANSIBLE
 
 hypothesis.settings.register_profile("check", deadline=None, derandomize=True, database=None)

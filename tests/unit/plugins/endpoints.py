@@ -20,7 +20,7 @@ SECRETS = (TOKEN, "s3cret-query", "s3cret-body", "s3cret-password")
 
 
 class Endpoint(http.server.ThreadingHTTPServer):
-    """Answers ``content`` to the owner at /api/backup; the other paths misbehave, each in its way.
+    """Answers ``content`` to the owner at /api/backup (and where Opstage's page has it); the other paths misbehave, each in its way.
 
     Attributes:
         content: what is answered, bytes.
@@ -60,7 +60,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             action()
         elif path.startswith("/status/"):
             self._send(int(path[8:]), b"no: " + TOKEN.encode())
-        elif path == "/api/backup":
+        elif path in ("/api/backup", "/api/diagnostics/backup"):
             self._to_owner()
         else:
             self._send(404, b"")

@@ -14,7 +14,6 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.backup 
 from ansible_collections.appstate.backup.plugins.module_utils.system.commands import CommandError
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ArchiveError, AssertionFailed, ConfigurationError, DatabaseError, SourceError)
-
 LIVE = "data/notes.db"
 DUMP = "dumps/notes.sql"
 

@@ -258,3 +258,11 @@ def test_looking_asks_nothing(host, source, live):
     assert live.asked == []
     with pytest.raises(AppStateError):
         check_backup(host.app(sources=source(headers_file="/does/not/exist")), host.machine)
+
+
+def test_a_file_that_was_downloaded_by_hand_is_restored(host, source, live):
+    with open(host.place("by-hand.db"), "wb") as file:
+        file.write(live.content)
+    host.add_notes(5, DATABASE)
+    host.restore({"archive": host.place("by-hand.db")}, sources=source()).restore()
+    assert host.notes(DATABASE) == 500
