@@ -57,7 +57,9 @@ class Session:
             for name in UNLIMITED:
                 self.value("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = '%s'" % name)
             # What a dump would not see must be an error, and names are those of the system unless they say otherwise.
-            self.run("SET row_security = off", "SET search_path = ''", "SET standard_conforming_strings = on",
+            # Counting goes on beside the dump, and need not take what the application could use.
+            self.run("SET row_security = off", "SET max_parallel_workers_per_gather = 0",
+                     "SET search_path = ''", "SET standard_conforming_strings = on",
                      "SET lock_timeout = %d" % (0 if lock_seconds is None else lock_seconds * 1000))
         except BaseException:
             self.close()

@@ -63,7 +63,8 @@ class PostgresServer:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                              env={"LC_ALL": "C"}, preexec_fn=as_program(IDENTITY))
         for unused in range(400):
-            if subprocess.run([os.path.join(PROGRAMS, "pg_isready"), "-q", "-h", self.host], check=False).returncode == 0:
+            asked = subprocess.run([os.path.join(PROGRAMS, "pg_isready"), "-q", "-h", self.host], check=False)
+            if asked.returncode == 0:
                 return
             time.sleep(0.05)
         raise AssertionError("the server did not start; see %s/log" % self.host)
@@ -129,7 +130,8 @@ class PostgresServer:
                  "CREATE TABLE users (id integer PRIMARY KEY, name text UNIQUE);"
                  "CREATE SCHEMA odd;"
                  'CREATE TABLE odd."Up loads" (path text);'
-                 "INSERT INTO packages (name, data) SELECT 'package ' || n, '{\"version\": 1}' FROM generate_series(1, %d) n;"
+                 "INSERT INTO packages (name, data) SELECT 'package ' || n, '{\"version\": 1}' "
+                 "FROM generate_series(1, %d) n;"
                  "INSERT INTO users VALUES (1, 'ann'), (2, 'bob');"
                  "INSERT INTO odd.\"Up loads\" VALUES ('a/b.tar.gz')" % rows, name, owner)
 

@@ -27,7 +27,7 @@ def server(**words):
 
 @pytest.fixture
 def programs(monkeypatch):
-    """A function that puts a program of that name first, a script, where everybody can run it; and nothing else is found."""
+    """A function that puts a program of that name first, a script; and nothing else is found."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="appstate-test-"))
 
     def put(name, script, folder="bin"):

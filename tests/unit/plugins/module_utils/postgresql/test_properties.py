@@ -32,7 +32,8 @@ def test_a_database_is_made_as_it_was():
 
 def test_nothing_of_a_manifest_is_run():
     told = changed(encoding=EVIL, collate=EVIL, owner=EVIL, comment=EVIL, connections=3,
-                   settings=[{"role": EVIL, "name": EVIL, "value": EVIL}, {"role": None, "name": "search_path", "value": EVIL}],
+                   settings=[{"role": EVIL, "name": EVIL, "value": EVIL},
+                             {"role": None, "name": "search_path", "value": EVIL}],
                    grants=[{"role": EVIL, "privilege": "CONNECT", "grantable": 1},
                            {"role": None, "privilege": "CREATE; DROP TABLE y", "grantable": False}])
     assert is_sound(told)
@@ -48,7 +49,8 @@ def test_nothing_of_a_manifest_is_run():
 
 @pytest.mark.parametrize("told", [
     "text", [], {}, changed(owner=None), changed(encoding=3), changed(connections="-1; DROP"), changed(settings=None),
-    changed(settings=["x"]), changed(settings=[{"role": 3, "name": "x", "value": "y"}]), changed(settings=[{"name": "x"}]),
+    changed(settings=["x"]), changed(settings=[{"role": 3, "name": "x", "value": "y"}]),
+    changed(settings=[{"name": "x"}]),
     changed(grants=[{"role": None}]), changed(grants="x"), changed(comment=3), changed(locale=[])])
 def test_what_has_another_shape_is_refused(told):
     assert not is_sound(told)

@@ -21,7 +21,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.source import Post
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 from ansible_collections.appstate.backup.tests.unit.plugins.postgres_server import PROGRAMS
 
-ODD = ["plain", "it's", 'say "x"', "back\\slash", "\\'", "a\nb", "x; DROP TABLE y --", "$$", "ü €", ":name :'x'", "=", " "]
+ODD = ["plain", "it's", 'say "x"', "back\\slash", "\\'", "a\nb", "x; DROP TABLE y --", "$$", "ü €",
+       ":name :'x'", "=", " "]
 
 
 @pytest.mark.parametrize("conforming", ["on", "off"])
@@ -29,9 +30,11 @@ def test_texts_and_names_are_what_they_were(postgres, conforming):
     source = PostgresqlSource("x.dump", "postgres", host=postgres.host, user="club")
     with Session(Server(source), "postgres", time.monotonic() + 20) as session:
         session.run("SET standard_conforming_strings = %s" % conforming)
-        assert session.rows("SELECT " + ", ".join("%s AS %s" % (literal(text), identifier(text)) for text in ODD)) == [ODD]
-        assert session.rows("SELECT %s" % ", ".join(identifier(text) for text in ODD) + " FROM (SELECT %s) AS q" % ", ".join(
-            "%d AS %s" % (number, identifier(text)) for number, text in enumerate(ODD))) == [list(range(len(ODD)))]
+        texts = ", ".join("%s AS %s" % (literal(text), identifier(text)) for text in ODD)
+        numbers = ", ".join("%d AS %s" % (number, identifier(text)) for number, text in enumerate(ODD))
+        names = ", ".join(identifier(text) for text in ODD)
+        assert session.rows("SELECT " + texts) == [ODD]
+        assert session.rows("SELECT %s FROM (SELECT %s) AS q" % (names, numbers)) == [list(range(len(ODD)))]
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
@@ -49,7 +52,8 @@ def test_a_zero_byte_is_no_text():
 def test_a_database_of_any_name_is_reached(postgres, name):
     postgres.sql("CREATE DATABASE %s" % identifier(name))
     found = subprocess.run([os.path.join(PROGRAMS, "psql"), "-XAt", "-h", postgres.host, "-U", "club", "--dbname",
-                            database_argument(name), "-c", "SELECT current_database()"], stdout=subprocess.PIPE, check=True)
+                            database_argument(name), "-c", "SELECT current_database()"],
+                           stdout=subprocess.PIPE, check=True)
     assert found.stdout.decode().strip() == name
 
 
@@ -62,6 +66,7 @@ def test_a_name_with_a_suffix_is_never_too_long(name):
 
 
 @pytest.mark.parametrize("value, found", [
-    ("public", ["public"]), ('"$user", public', ["$user", "public"]), ('"A b","c""d", e', ["A b", 'c"d', "e"]), ('""', [""])])
+    ("public", ["public"]), ('"$user", public', ["$user", "public"]), ('"A b","c""d", e', ["A b", 'c"d', "e"]),
+    ('""', [""])])
 def test_a_setting_that_is_a_list_has_elements(value, found):
     assert elements(value) == found

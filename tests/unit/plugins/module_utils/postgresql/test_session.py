@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.postgresql.client import Server
 from ansible_collections.appstate.backup.plugins.module_utils.postgresql.session import ROWS_AT_ONCE, Session
 from ansible_collections.appstate.backup.plugins.module_utils.source import PostgresqlSource
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import QueryError, SourceError, StoreUnreachable
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
+    QueryError, SourceError, StoreUnreachable)
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def test_a_snapshot_stays_what_it_was_for_all_who_know_its_name(session, postgre
     first = session()
     name = first.begin_snapshot()
     postgres.sql("INSERT INTO users VALUES (3, 'eve')", "club")
-    assert postgres.sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '%s'; SELECT count(*) FROM users" % name,
-                        "club") == "2"
+    assert postgres.sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '%s';"
+                        "SELECT count(*) FROM users" % name, "club") == "2"
     assert first.value("SELECT count(*) FROM public.users") == 2
     assert session().value("SELECT count(*) FROM public.users") == 3
 
@@ -58,7 +59,8 @@ def test_what_an_operator_asks_fails_by_itself(session, in_snapshot):
     asked = session()
     if in_snapshot:
         asked.begin_snapshot()
-    for sql, message in (("SELECT * FROM nowhere", "nowhere"), ("SELECT", "it"), ("", "syntax"), ("DELETE FROM users", "syntax"),
+    for sql, message in (("SELECT * FROM nowhere", "nowhere"), ("SELECT", "it"), ("", "syntax"),
+                         ("DELETE FROM users", "syntax"),
                          ("SELECT 1; SELECT 2", "syntax"), ("SELECT pg_sleep(0) / 0", "operator"),
                          ("SELECT 1) AS q; COMMIT; SELECT * FROM (SELECT 1", "multi-query"), ("\\q", "syntax"),
                          ("SELECT set_config('transaction_read_only', 'off', false)", "transaction read-write mode"),
@@ -100,7 +102,8 @@ def test_a_server_that_ends_meanwhile_is_told(session, postgres):
 
 
 def test_limits_of_the_server_do_not_end_a_long_dump(session, postgres):
-    postgres.sql("ALTER ROLE club SET statement_timeout = '3s'; ALTER ROLE club SET idle_in_transaction_session_timeout = '3s';"
+    postgres.sql("ALTER ROLE club SET statement_timeout = '3s';"
+                 "ALTER ROLE club SET idle_in_transaction_session_timeout = '3s';"
                  "ALTER ROLE club SET default_transaction_read_only = on")
     try:
         asked = session()

@@ -10,7 +10,8 @@ import time
 
 from ansible_collections.appstate.backup.plugins.module_utils.postgresql.client import Server
 from ansible_collections.appstate.backup.plugins.module_utils.postgresql.session import Session
-from ansible_collections.appstate.backup.plugins.module_utils.postgresql.tables import TABLES_AT_ONCE, count_rows, differences
+from ansible_collections.appstate.backup.plugins.module_utils.postgresql.tables import (
+    TABLES_AT_ONCE, count_rows, differences)
 from ansible_collections.appstate.backup.plugins.module_utils.source import PostgresqlSource
 
 
@@ -43,7 +44,8 @@ def test_all_tables_of_every_kind_and_name(postgres):
 def test_more_tables_than_one_statement_asks_for(postgres):
     postgres.create()
     count = TABLES_AT_ONCE * 2 + 1
-    postgres.sql("SELECT 'CREATE TABLE t' || n || ' AS SELECT generate_series(1, ' || n || ')' FROM generate_series(1, %d) n "
+    postgres.sql("SELECT 'CREATE TABLE t' || n || ' AS SELECT generate_series(1, ' || n || ')' "
+                 "FROM generate_series(1, %d) n "
                  "\\gexec" % count, "club", "club")
     found = counted(postgres)
     assert len(found) == count + 3 and found["public.t%d" % count] == count

@@ -55,8 +55,8 @@ def test_the_dump_and_the_counts_are_of_one_moment_beside_a_writer(host, postgre
     def write():
         client = postgres.client("club")
         while not stop.is_set():
-            client.stdin.write("INSERT INTO packages (name) VALUES ('more'); INSERT INTO packages (name) VALUES ('more');\n"
-                               "SELECT 'done';\n")
+            client.stdin.write("INSERT INTO packages (name) VALUES ('more');\n"
+                               "INSERT INTO packages (name) VALUES ('more');\nSELECT 'done';\n")
             client.stdin.flush()
             client.stdout.readline()
         client.stdin.close()
@@ -79,7 +79,8 @@ def test_the_dump_and_the_counts_are_of_one_moment_beside_a_writer(host, postgre
 def test_what_an_app_asserts_is_asked_in_the_snapshot(host, postgres):
     postgres.create()
     told = record(take(host, postgres, assertions=[
-        {"sql": "SELECT count(*) FROM packages;", "min": 3, "max": 3}, {"sql": "SELECT name FROM users WHERE id = 1", "equals": "ann"},
+        {"sql": "SELECT count(*) FROM packages;", "min": 3, "max": 3},
+        {"sql": "SELECT name FROM users WHERE id = 1", "equals": "ann"},
         {"sql": "SELECT true"}]))
     assert [(item["value"], item["ok"]) for item in told["assertions"]] == [(3, True), ("ann", True), (True, True)]
 
@@ -185,7 +186,8 @@ def test_a_role_that_may_not_read_all_is_told(host, postgres):
     postgres.create()
     with pytest.raises(SourceError, match="may not read .*pg_read_all_data"):
         take(host, postgres, user="plain")
-    postgres.sql("ALTER TABLE users ENABLE ROW LEVEL SECURITY; GRANT SELECT ON ALL TABLES IN SCHEMA public, odd TO plain;"
+    postgres.sql("ALTER TABLE users ENABLE ROW LEVEL SECURITY;"
+                 "GRANT SELECT ON ALL TABLES IN SCHEMA public, odd TO plain;"
                  "GRANT USAGE ON SCHEMA odd TO plain; GRANT SELECT ON SEQUENCE packages_id_seq TO plain", "club")
     with pytest.raises(SourceError, match="does not see all rows.*BYPASSRLS"):
         take(host, postgres, user="plain")

@@ -19,7 +19,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.sources.postgresql
 from ansible_collections.appstate.backup.plugins.module_utils.sources.store import Staged
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, BusyError, ConfigurationError, DatabaseError, QueryError, RestoreError, SourceError, StoreUnreachable)
+    AppStateError, BusyError, ConfigurationError, DatabaseError, QueryError, RestoreError, SourceError,
+    StoreUnreachable)
 from ansible_collections.appstate.backup.tests.unit.plugins.postgres_server import PASSWORD, PROGRAMS
 
 STAMP = "20261119T030000Z"
@@ -71,7 +72,8 @@ def test_a_database_that_is_gone_comes_back_with_all_that_belongs_to_it(host, po
     name = "odd \"Name\"-1's \\ ="
     postgres.create(name)
     quoted = '"odd ""Name""-1\'s \\ ="'
-    postgres.sql("ALTER DATABASE %s SET search_path = odd, \"A b\", public; ALTER DATABASE %s SET my.setting = 'it''s, \\ x';"
+    postgres.sql("ALTER DATABASE %s SET search_path = odd, \"A b\", public;"
+                 "ALTER DATABASE %s SET my.setting = 'it''s, \\ x';"
                  "ALTER ROLE plain IN DATABASE %s SET work_mem = '5MB'; ALTER DATABASE %s CONNECTION LIMIT 7;"
                  "REVOKE ALL ON DATABASE %s FROM PUBLIC; GRANT CONNECT ON DATABASE %s TO plain WITH GRANT OPTION;"
                  "COMMENT ON DATABASE %s IS 'it''s \\ odd'" % ((quoted,) * 7))
@@ -222,7 +224,8 @@ class Stage:
         return PostgresqlStore(self._app, self._app.sources[0], None)
 
     def stage(self, record=None):
-        return json.loads(json.dumps(self.store.stage(Staged(self.directory, None, "database.db", None), record, self.begun)))
+        staged = Staged(self.directory, None, "database.db", None)
+        return json.loads(json.dumps(self.store.stage(staged, record, self.begun)))
 
     def named(self):
         state = self.stage()
@@ -248,7 +251,8 @@ def test_a_staged_database_is_loaded_proven_and_asked(stage, postgres):
     each = stage(assertions=[{"sql": "SELECT count(*) FROM packages", "min": 1}])
     state = each.stage({"passport": {"tables": {"public.packages": 3, "public.users": 2, "odd.Up loads": 1}}})
     assert postgres.databases() == {"club", STAGED}
-    assert list(each.store.query(state, "SELECT name FROM packages ORDER BY id;")) == [b"package 1", b"package 2", b"package 3"]
+    names = each.store.query(state, "SELECT name FROM packages ORDER BY id;")
+    assert list(names) == list(names) == [b"package 1", b"package 2", b"package 3"]
     assert list(each.store.query(state, "SELECT NULL UNION ALL SELECT 12")) == [b"12"]
     with pytest.raises(QueryError, match="does not exist"):
         each.store.query(state, "SELECT x FROM packages")
