@@ -152,7 +152,7 @@ class MirrorTaker(Taker):
             call.end()
         told = earlier.told
         # All that the source has is in the copy. What it lacks shows in how many there are.
-        if heard is None or heard.entries != told["list"]["count"] + len(heard.unsafe):
+        if heard is None or heard.entries != told["list"]["count"] + heard.unsafe_count:
             return False
         self._warn_of(heard)
         self._found = {key: told[key] for key in ("method", "generation", "list", "members", "bytes")}
@@ -182,7 +182,7 @@ class MirrorTaker(Taker):
 
     def _excluded(self, heard):
         ours = set(self._ours)
-        return len([pattern for pattern in heard.hidden if pattern not in ours])
+        return sum(count for pattern, count in heard.hidden.items() if pattern not in ours)
 
     def _warn_of(self, heard):
         for path in heard.specials:
@@ -190,6 +190,9 @@ class MirrorTaker(Taker):
         for path, target in heard.unsafe:
             self._room.warn("%s is a symbolic link that leads out of the source (to %s), and was left out"
                             % (shown(self._path + b"/" + path), shown(target)))
+        more = heard.special_count + heard.unsafe_count - len(heard.specials) - len(heard.unsafe)
+        if more:
+            self._room.warn("%d more of them below %s were left out" % (more, self._source.path))
         if heard.vanished:
             self._room.warn("%d %s below %s vanished while it was read, the first was %s"
                             % (len(heard.vanished), "file" if len(heard.vanished) == 1 else "files", self._source.path,

@@ -11,6 +11,7 @@ everything but printable ASCII escaped as ``\\#ooo`` (rsync(1), ``--8-bit-output
 
 from __future__ import annotations
 
+import collections
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ USUAL = ["-a", "--numeric-ids", "--safe-links", "--no-specials", "--no-devices",
 VANISHED, INCOMPLETE = 24, 23
 TAIL = 2000
 MOST_SAID = 4 * 1024 * 1024
+MOST_TOLD = 1000
 
 _HIDDEN = re.compile(br"\[sender\] hiding \S+ .* because of pattern (.*)\Z")
 _SPECIAL = re.compile(br'skipping non-regular file "(.*)"\Z')
@@ -45,8 +47,10 @@ class Heard:
 
     Attributes:
         changed: whether it changed anything, or would have.
-        hidden: list of the patterns for which it left something out, one for each time.
-        specials, unsafe: paths below the source of sockets and the like, and ``(path, target)`` of links that lead out.
+        hidden: from each pattern for which it left something out to how often.
+        specials, unsafe: paths below the source of sockets and the like, and ``(path, target)`` of links that lead out;
+            the first thousand of each.
+        special_count, unsafe_count: how many there were.
         vanished: paths, as rsync shows them.
         unreadable: ``(path, reason)`` likewise.
         entries: how many files, directories and links it went through, or None.
@@ -54,9 +58,11 @@ class Heard:
 
     def __init__(self):
         self.changed = False
-        self.hidden = []
+        self.hidden = collections.Counter()
         self.specials = []
+        self.special_count = 0
         self.unsafe = []
+        self.unsafe_count = 0
         self.vanished = []
         self.unreadable = []
         self.entries = None
@@ -185,11 +191,15 @@ def _hear(heard, line):
         return
     hidden, special, unsafe = _HIDDEN.match(line), _SPECIAL.match(line), _UNSAFE.match(line)
     if hidden:
-        heard.hidden.append(unescaped(hidden.group(1)))
+        heard.hidden[unescaped(hidden.group(1))] += 1
     elif special:
-        heard.specials.append(unescaped(special.group(1)))
+        heard.special_count += 1
+        if heard.special_count <= MOST_TOLD:
+            heard.specials.append(unescaped(special.group(1)))
     elif unsafe:
-        heard.unsafe.append((unescaped(unsafe.group(1)), unescaped(unsafe.group(2))))
+        heard.unsafe_count += 1
+        if heard.unsafe_count <= MOST_TOLD:
+            heard.unsafe.append((unescaped(unsafe.group(1)), unescaped(unsafe.group(2))))
     elif _COUNT.match(line):
         heard.entries = sum(int(number) for unused, number in _TYPES.findall(line))
 
