@@ -22,6 +22,7 @@ METRICS = (
     ("appstate_backup_newest_timestamp_seconds", "When the newest good backup was begun."),
     ("appstate_backup_newest_age_seconds", "How old the newest good backup was when this was written."),
     ("appstate_backup_duration_seconds", "How long the newest good backup took."),
+    ("appstate_backup_downtime_seconds", "How long the app was stopped for the newest good backup."),
     ("appstate_backup_size_bytes", "Size of the newest good backup's archive."),
     ("appstate_backup_verified_level", "What the newest good backup was verified to: 1 presence, 2 checksum, 3 content."),
     ("appstate_backup_kept", "Good backups at the destination."),

@@ -151,7 +151,8 @@ class Report:
             content, created = self._good[0].manifest.content, self._good[0].manifest.created
             values.update(newest_timestamp_seconds=created.timestamp(),
                           newest_age_seconds=(ended - created).total_seconds(),
-                          duration_seconds=content["duration"], size_bytes=content["archive"]["size"],
+                          duration_seconds=content["duration"], downtime_seconds=content.get("downtime"),
+                          size_bytes=content["archive"]["size"],
                           verified_level=metrics.LEVELS.get((content["verified"] or {}).get("level"), 0))
         metrics.write(self._settings.metrics_directory, self._app_name, values)
 
