@@ -63,6 +63,13 @@ CLUB = {
     "sources": [{"type": "volume", "volume": "club-data", "path": "data", "exclude": ["cache", "logs", "tmp"],
                  "databases": [{"path": "db/club.db"}], "replaces": ["db/club.db", "blobs"]}]}
 
+# Of the same volume only what is worth it; the rest of it stays as it is.
+CLUB_BY_PLACES = dict(CLUB, name="club-places", sources=[
+    {"type": "volume", "container": "club", "container_path": "/data/db", "path": "db", "databases": [{"path": "club.db"}],
+     "image": "docker.io/library/busybox", "replaces": "db/club.db"},
+    {"type": "volume", "container": "club", "container_path": "/data/blobs", "path": "blobs",
+     "image": "docker.io/library/busybox", "replaces": "blobs"}])
+
 
 class Story:
     """The host, its containers, and what is in them."""
@@ -203,6 +210,20 @@ def test_club_by_its_volume(story):
     assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5
     assert json.loads(story.club.answer("/admin/missing")) == []
     assert story.club.answer("/screenshots/package2/1.0.0/1.png", *TOKEN, "-o", "/dev/null") == ""
+
+
+def test_club_by_places_in_its_volume_keeps_what_is_beside_them(story):
+    story.inside("club", "rm -f /data/hold")
+    story.backup(CLUB_BY_PLACES).ok()
+    listed = Backups(story.host, "club-places").listed()
+    assert "db/club.db" in listed and "blobs/screenshots/package3/1.0.0/1.png" in listed
+    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 /data/db/club.db 'DELETE FROM versions; DELETE FROM tokens'; "
+                 "rm -r /data/blobs/screenshots; mkdir -p /data/cache /data/tmp; touch /data/cache/later /data/tmp/in-flight")
+    story.restore(CLUB_BY_PLACES).ok()
+    assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5
+    assert json.loads(story.club.answer("/admin/missing")) == []
+    assert story.inside("club", "ls /data/cache/later /data/tmp/in-flight").split() == ["/data/cache/later",
+                                                                                      "/data/tmp/in-flight"]
 
 
 def test_club_on_a_host_where_the_volume_is_gone(story):
