@@ -16,6 +16,7 @@ import shutil
 
 from ..system import files
 from ..system.errors import AppStateError, RestoreError, SourceError
+from .checking import CHECKERS, COPY
 from .command import dump, feed, title
 from .files import ASIDE
 from .store import Store
@@ -33,12 +34,13 @@ class CommandStore(Store):
 
     def stage(self, staged, record, state):
         """The archive's dump was checked already; what can still fail is to dump what is there now."""
-        state = dict(state, staged="%s/%s" % (staged.tree_path, staged.path),
-                     fallback="%s/old-%s" % (os.path.dirname(staged.tree_path), state["token"]))
+        # By itself, as what is checked has to lie.
+        place = "%s/old-%s" % (os.path.dirname(staged.tree_path), state["token"])
+        state = dict(state, staged="%s/%s" % (staged.tree_path, staged.path), fallback="%s/%s" % (place, COPY))
+        files.make_parents(self._root, state["fallback"], 0o700, durable=False)
         try:
             self._dump(state["fallback"])
         except AppStateError as error:
-            self._remove(state["fallback"])
             if not state["force"]:
                 raise RestoreError("the present state cannot be dumped, so a rollback could not bring it back: %s"
                                    % error.message, app=self._app.name, path=self._source.path,
@@ -47,10 +49,20 @@ class CommandStore(Store):
             return dict(state, fallback=None, warnings=[
                 "%s: the present state cannot be dumped (%s), so a rollback cannot bring it back"
                 % (self._source.path, error.message)])
-        return dict(state, warnings=[
+        return dict(state, warnings=self._doubts(place) + [
             "%s: the present state was dumped while the app may still write; it is dumped again once the app has "
             "stopped, and a rollback brings back that, or this where %s then fails"
             % (self._source.path, title(self._source))])
+
+    def _doubts(self, place):
+        """What is wrong with the dump of the present state: that may be why there is a restore, and is no obstacle."""
+        directory = files.open_beneath(self._root, place, files.DIRECTORY)
+        try:
+            troubles = CHECKERS[self._source.format](directory, self._source, None)
+        finally:
+            os.close(directory)
+        return ["%s: the dump of the present state is not good (%s); a rollback feeds it back as it is"
+                % (self._source.path, "; ".join(troubles))] if troubles else []
 
     def name_aside(self, state, stamp):
         aside = self._source.path + ASIDE + stamp

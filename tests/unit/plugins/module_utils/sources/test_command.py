@@ -221,6 +221,17 @@ def test_state_that_cannot_be_dumped_is_not_replaced_unless_forced(host, applica
     assert not os.path.exists(host.at("dumps"))
 
 
+def test_doubts_of_the_present_state_are_no_obstacle(host, application):
+    application[0]["assertions"] = [{"sql": "SELECT count(*) FROM notes", "max": 20}]
+    host.backup(sources=application)
+    host.add_notes(5)
+    warnings = host.restore(sources=application).restore().to_dict()["warnings"]
+    assert "not good (an assertion does not hold: the value 25 is not at most 20" in warnings[0]
+    assert host.notes() == 20
+    host.restore(sources=application).roll_back()
+    assert host.notes() == 25 and host.left() == []
+
+
 def test_a_command_that_does_not_take_it_leaves_old_state(host, application):
     host.backup(sources=application)
     host.add_notes(5)
