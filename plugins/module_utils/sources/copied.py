@@ -136,6 +136,8 @@ class CopiedTree:
         try:
             return self._new_file(entry, original)
         except OSError as error:
+            if error.errno in (28, 122):  # ENOSPC, EDQUOT: of the destination, as the caller says.
+                raise
             raise SourceError("cannot be copied: %s" % error.strerror, path=entry.path)
         finally:
             os.close(original)
