@@ -406,8 +406,8 @@ def test_a_kill_at_any_moment_leaves_what_the_next_call_ends(stage, postgres, st
             assert (postgres.databases(), packages(postgres)) == ({"club", STAGED}, 4)
             postgres.sql("DELETE FROM packages WHERE name = 'later'", "club")
             each.store.discard(state)
-        seconds += 0.02
-    assert seconds > 0.04
+        seconds = seconds * 1.3 + 0.01
+    assert seconds > 0.03
 
 
 def test_a_kill_while_a_database_is_loaded_leaves_what_is_discarded(stage, postgres):
@@ -418,7 +418,7 @@ def test_a_kill_while_a_database_is_loaded_leaves_what_is_discarded(stage, postg
         seen.add(STAGED in postgres.databases())
         each.store.discard(each.begun)
         assert postgres.databases() == {"club"} and packages(postgres) == 3
-        seconds += 0.08
+        seconds = seconds * 1.3 + 0.05
     assert seen == {False, True}
 
 
