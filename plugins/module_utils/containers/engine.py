@@ -20,6 +20,8 @@ PACKAGES = {"podman": "podman", "docker": "docker.io or docker-ce-cli"}
 # An engine that does not answer within this time is not at work.
 SECONDS = 60
 ANSWER_MOST = 64 * 1024 * 1024
+# As many digits of an id as listings show.
+SHORT_ID = 12
 
 
 class Engine:
@@ -64,7 +66,7 @@ class Engine:
         return SourceError("%s cannot be asked: %s" % (self.name, error.message), remedy=remedy)
 
     def running_users(self, place):
-        """Names of the running containers that have a volume (by name), or a directory of the host (by path), mounted."""
+        """Names of the running containers that have mounted a volume (by name) or a directory of the host (by path)."""
         try:
             return self.names("ps", "--filter", "volume=%s" % place, "--format", "{{.Names}}")
         except CommandError as error:
@@ -74,7 +76,9 @@ class Engine:
 def _is_called(found, name):
     """Whether something has that name or id in full: engines are content with the beginning of either."""
     identity = (found.get("Id") or "").replace("sha256:", "")
-    return (found.get("Name") or "").lstrip("/") == name or identity.startswith(name.replace("sha256:", "")) and len(name) > 11
+    if (found.get("Name") or "").lstrip("/") == name:
+        return True
+    return len(name) >= SHORT_ID and identity.startswith(name.replace("sha256:", ""))
 
 
 def engines(choice):

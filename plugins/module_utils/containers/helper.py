@@ -5,8 +5,9 @@
 """Throw-away containers that have one place mounted, and commands in a running one.
 
 A helper container has no network, no writable root, no capability that it does not need, and no log: an engine would
-else write all that goes through it to the host's disk once more. It runs as the container's root, which a rootless engine
-maps to the user that runs it. What it is to do stands in its arguments, never in a text that a shell takes apart.
+else write all that goes through it to the host's disk once more. It runs as the container's root, which a rootless
+engine maps to the user that runs it. What it is to do stands in its arguments, never in a text that a shell takes
+apart.
 """
 
 from __future__ import annotations
@@ -102,8 +103,10 @@ class Helper:
                       self._seconds, feed=True)
 
     def look(self, paths):
-        """For each path (text) inside the source ``(inode, size, mode, uid, gid, mtime in seconds)``, or None where there
-        is no regular file."""
+        """For each path (text) inside the source ``(inode, size, mode, uid, gid, mtime in seconds)``.
+
+        None stands where there is no regular file.
+        """
         with self._start(_LOOK, [self.path] + ["./" + path for path in paths]) as stream:
             answer = b"".join(iter(lambda: stream.read(1 << 16), b""))
             self.expect_success(stream)
@@ -128,11 +131,12 @@ class Helper:
         elif status == ENGINE_FAILED and _NO_IMAGE.search(said):
             return SourceError("the image %s of the helper container is not on this host, and %s could not pull it: %s"
                                % (place.image, place.engine.name, said),
-                               remedy="Run '%s pull %s' once, or set 'image' to one that is there and has a shell and tar"
-                               % (place.engine.name, place.image))
+                               remedy="Run '%s pull %s' once, or set 'image' to one that is there and has a shell and "
+                               "tar" % (place.engine.name, place.image))
         elif status == NOT_FOUND or "executable file" in said or "not found" in said:
             return SourceError("the image %s of the helper container has no shell, or not all that is needed: %s"
-                               % (place.image, said), remedy="Set 'image' to one that has it, like docker.io/library/busybox")
+                               % (place.image, said),
+                               remedy="Set 'image' to one that has it, like docker.io/library/busybox")
         else:
             remedy = "What %s says tells why" % place.engine.name
         return SourceError("%s failed on the %s with status %d: %s"

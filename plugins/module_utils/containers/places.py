@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a source's state lies: in a volume, in a directory of the host that a container mounts, or in a container itself.
+"""Where a source's state lies: in a volume, in a directory of the host that a container mounts, or in a container.
 
 Compose puts its project in front of a volume's name, and labels it with the name that the compose file has
 (``com.docker.compose.volume``). So a volume may be named as it is, or as its compose file calls it.
@@ -31,8 +31,8 @@ class Place:
 
     Attributes:
         engine: the Engine that has it.
-        mount: what a helper container mounts: name of a volume, or path of a directory on the host; None where the state
-            lies in the container's own layer.
+        mount: what a helper container mounts: name of a volume, or path of a directory on the host; None where the
+            state lies in the container's own layer.
         volume: name of the volume, or None.
         inner: path below what is mounted (text), "" for all of it; in the container's own layer the absolute path.
         host_path: where the engine says that the mounted directory lies on its host, or None.
@@ -155,7 +155,8 @@ def find_volume(engine, name, project=None):
     elif not named:
         named = [each for each in every if each.endswith("_" + name)]
     if len(named) > 1:
-        raise SourceError("%s has several volumes that %r could mean: %s" % (engine.name, name, ", ".join(sorted(named))),
+        raise SourceError("%s has several volumes that %r could mean: %s"
+                          % (engine.name, name, ", ".join(sorted(named))),
                           remedy="Write the one that is meant in full, or say its compose 'project'")
     return engine.inspect("volume", named[0]) if named else None
 

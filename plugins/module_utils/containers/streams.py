@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A command of an engine that runs while we read what it writes, or write what it reads: bytes that never wait on disk."""
+"""A command of an engine that runs while we read what it writes, or write what it reads: no byte waits on disk."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Stream:
             self._overran()
 
     def finish(self):
-        """Waits for the command's end; ``(exit status, the end of what it said)``. What is left to read is thrown away."""
+        """Waits for the command's end; ``(exit status, the end of what it said)``. What is left to read is lost."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         else:

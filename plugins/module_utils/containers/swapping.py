@@ -4,17 +4,17 @@
 
 """What a helper container does to a volume that is restored: a shell's few words, the same each time.
 
-Beside the live entries stands one directory of ours, ``.appstate-<token>``, that only root can enter. New state is put into
-its ``new``; the swap moves old entries into its ``old`` and new ones out. Markers say how far that has come, so that each
-step can be repeated, or undone, after a kill at any moment:
+Beside the live entries stands one directory of ours, ``.appstate-<token>``, that only root can enter. New state is put
+into its ``new``; the swap moves old entries into its ``old`` and new ones out. Markers say how far that has come, so
+that each step can be repeated, or undone, after a kill at any moment:
 
 ``ready``       all of the new state is there, and was read back
 ``attributes``  owner, group and mode that the directory itself had: from here on old entries may have moved
 ``in``          no old entry is left: from here on new entries may have moved in
 ``done``        the new state is live
 
-Entries are moved by rename(2) within the directory's file system. ``mv -n`` replaces nothing; what it leaves is an error.
-All of it is what busybox, coreutils and findutils have in common.
+Entries are moved by rename(2) within the directory's file system. ``mv -n`` replaces nothing; what it leaves is an
+error. All of it is what busybox, coreutils and findutils have in common.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ exec tar -x -p -f -
 # Gives the tar of what was uploaded.
 READ_BACK = 'cd "$1/$2/new" && exec tar -c -f - .'
 
-# $1 is the directory, $2 ours in it, $3 the step, $4 the one entry that is meant, or "" for all of them; $5 to $7 are the
-# owner, group and mode that the directory itself gets, or "".
+# $1 is the directory, $2 ours in it, $3 the step, $4 the one entry that is meant, or "" for all of them; $5 to $7 are
+# the owner, group and mode that the directory itself gets, or "".
 STEP = """
 set -e
 umask 077

@@ -23,8 +23,8 @@ PART = ".part"
 class LayerFile:
     """Restores one file; its state is a part of VolumeStore's.
 
-    ``staged`` is the path below the root of what is to be put in, ``new`` its owner, group, mode and time; ``old`` the same of
-    what was there (None: nothing was), and ``aside`` the path below the root that it is kept at.
+    ``staged`` is the path below the root of what is to be put in, ``new`` its owner, group, mode and time; ``old`` the
+    same of what was there (None: nothing was), and ``aside`` the path below the root that it is kept at.
     """
 
     def __init__(self, app, source, root, place):
@@ -152,6 +152,6 @@ class LayerFile:
         try:
             self._place.engine.ask("exec", "--user", "0:0", self._place.container, "rm", "-f", self._place.inner)
         except CommandError as error:
-            raise RestoreError("%s was not there before, and could not be removed: %s" % (self._place.title, error.message),
-                               app=self._app.name, path=self._source.path,
+            raise RestoreError("%s was not there before, and could not be removed: %s"
+                               % (self._place.title, error.message), app=self._app.name, path=self._source.path,
                                remedy="Stop the container, and roll back again; or make the container anew")

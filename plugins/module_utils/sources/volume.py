@@ -4,9 +4,9 @@
 
 """Source ``volume``: a container engine's volume, or a path in a container, streamed through a helper container.
 
-What tar writes inside is read by our own reader, member by member, and written into the archive; nothing is made on disk
-between the two, and nothing inside the container. Users and groups are recorded by number only: their names inside the
-container are not the host's.
+What tar writes inside is read by our own reader, member by member, and written into the archive; nothing is made on
+disk between the two, and nothing inside the container. Users and groups are recorded by number only: their names inside
+the container are not the host's.
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ class VolumeTaker(Taker):
         self.present = self._place is not None
         if not self.present and self._source.required:
             raise SourceError("there is no volume %s" % self._source.volume, app=self._room.app.name,
-                              path=self._source.path, remedy="Correct the name (the engine's 'volume ls' lists them), or "
-                              "set 'required: false' where it need not exist")
+                              path=self._source.path, remedy="Correct the name (the engine's 'volume ls' lists them), "
+                              "or set 'required: false' where it need not exist")
         if not self.present:
             return
         if self._place.mount is None and self._source.databases:
             raise SourceError("%s is no volume, so that no databases can be taken from it" % self._place.title,
                               app=self._room.app.name, path=self._source.path,
-                              remedy="Keep the data in a volume, or take the application's own dump by a source of type "
-                              "command")
+                              remedy="Keep the data in a volume, or take the application's own dump by a source of "
+                              "type command")
         if self._source.method == "exec" and not self._place.running:
             raise SourceError("the container %s does not run" % self._place.container, app=self._room.app.name,
                               path=self._source.path, remedy="Start it, or use 'method: helper'")
@@ -214,8 +214,8 @@ class VolumeTaker(Taker):
         """The source is a file, not a directory."""
         if member.type != FILE and self._place.mount is None:
             raise SourceError("%s is a %s in the container's own layer, which is lost when the container is made anew"
-                              % (self._place.title, member.type), remedy="Keep it in a volume; only single files are taken "
-                              "from the layer itself")
+                              % (self._place.title, member.type),
+                              remedy="Keep it in a volume; only single files are taken from the layer itself")
         if member.type != FILE:
             raise SourceError("%s is neither a file nor a directory" % self._place.title,
                               remedy="Name the place itself, not a link to it")
@@ -259,8 +259,8 @@ class VolumeTaker(Taker):
     def record(self):
         told = {"type": "volume", "path": self._source.path, "present": self.present}
         if self.present:
-            told.update(self._counts, volume=self._place.volume, engine=self._place.engine.name, place=self._place.title,
-                        databases=self._databases.record())
+            told.update(self._counts, volume=self._place.volume, engine=self._place.engine.name,
+                        place=self._place.title, databases=self._databases.record())
         return told
 
     def close(self):

@@ -5,8 +5,8 @@
 """The SQLite databases inside a volume, each taken at one transaction.
 
 Where the engine is this host's own, and lets us read the volume where it keeps it, a database is taken as any other is,
-while the application writes. Where it is not, the files can only be fetched as they lie, which is right while no container
-runs that uses the volume, and never otherwise.
+while the application writes. Where it is not, the files can only be fetched as they lie, which is right while no
+container runs that uses the volume, and never otherwise.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class VolumeDatabases:
                 self._take(database, looks)
             elif database.required:
                 raise SourceError("the database %s is missing in the %s" % (database.path, self._place.title),
-                                  path=self._path(database), remedy="Correct the path, which is the one inside the volume, "
-                                  "or set 'required: false' where it need not exist")
+                                  path=self._path(database), remedy="Correct the path, which is the one inside the "
+                                  "volume, or set 'required: false' where it need not exist")
 
     def _path(self, database):
         return "%s/%s" % (self._source.path, database.path)
@@ -67,8 +67,8 @@ class VolumeDatabases:
             return
         users = self._place.running_users()
         if users:
-            raise SourceError("the host cannot read the database in the %s, which the running container %s uses, so that "
-                              "no copy of it would be consistent" % (self._place.title, ", ".join(users)),
+            raise SourceError("the host cannot read the database in the %s, which the running container %s uses, so "
+                              "that no copy of it would be consistent" % (self._place.title, ", ".join(users)),
                               path=self._path(database), remedy="Set 'mode: cold' for the app, so that it is stopped "
                               "meanwhile, or take the application's own dump by a source of type command")
         taken.fetch(self._helper, [ending for ending, look in zip(FETCHED, looks) if look is not None],
@@ -122,8 +122,8 @@ class _Database:
         self.record = {"path": source.path}
 
     def snapshot(self, live, volume, size):
-        """Takes it as this host's own file, by a child that sees the volume and the copy, and nothing else: what its owner
-        is in the container, the owner is not on the host."""
+        """Takes it as this host's own file, by a child that sees the volume and the copy, and nothing else: what its
+        owner is in the container, the owner is not on the host."""
         identity = owner_of(live)
         scratch = self._scratch(size)
         self._directory = scratch.directory(identity)

@@ -4,7 +4,8 @@
 
 """Restores a source of type ``volume``: new state into the volume beside the live one, then swapped by renames in it.
 
-What lies in a container's own layer is one file, which the engine itself replaces; the old one is kept below the app's root.
+What lies in a container's own layer is one file, which the engine itself replaces; the old one is kept below the app's
+root.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from .volume import place_of
 class VolumeStore(Store):
     """Restores one VolumeSource.
 
-    Its state: ``place`` (where it was found; see ``Place.to_dict``), ``made`` (whether the volume was made for it), ``only``
-    (name of the one entry that is restored, or ""), ``attributes`` (owner, group and mode of the directory itself, or None),
-    and for a file in a container's own layer what ``LayerFile`` needs.
+    Its state: ``place`` (where it was found; see ``Place.to_dict``), ``made`` (whether the volume was made for it),
+    ``only`` (name of the one entry that is restored, or ""), ``attributes`` (owner, group and mode of the directory
+    itself, or None), and for a file in a container's own layer what ``LayerFile`` needs.
     """
 
     @property
@@ -79,8 +80,8 @@ class VolumeStore(Store):
                 raise RestoreError("what was put into the %s cannot be read back: %s" % (place.title, error.message))
             self._expect(helper, stream)
         if not seen.same_as(upload.sum):
-            raise RestoreError("what was put into the %s is not what it should be (%d entries instead of %d, or one differs)"
-                               % (place.title, seen.count, upload.sum.count),
+            raise RestoreError("what was put into the %s is not what it should be (%d entries instead of %d, or one "
+                               "differs)" % (place.title, seen.count, upload.sum.count),
                                remedy="Live state is untouched; check the disk of the volume and try again")
         self._step(state, "ready")
         return state
@@ -161,7 +162,8 @@ class VolumeStore(Store):
         """Has a step done; the status it ended with."""
         place = Place.from_dict(state["place"])
         helper = self._helper(place)
-        words = self._words(state) + [step, state["only"]] + [str(each) for each in state.get("attributes") or ("", "", "")]
+        attributes = state.get("attributes") or ("", "", "")
+        words = self._words(state) + [step, state["only"]] + [str(each) for each in attributes]
         helper.end_others()
         with helper.run(swapping.STEP, words) as stream:
             return self._expect(helper, stream)
@@ -213,7 +215,8 @@ class _Upload:
 
     def _members(self, kind=None):
         for member in entries(self._staged.lines):
-            if (kind is None or member.type == kind) and (member.path == self._base or member.path.startswith(self._base + b"/")):
+            inside = member.path == self._base or member.path.startswith(self._base + b"/")
+            if inside and kind in (None, member.type):
                 yield member
 
     def pieces(self):
@@ -273,7 +276,7 @@ class _Sum:
         self._sum = 0
 
     def add(self, member):
-        """Adds an entry. The time is none of its marks: a tar tells seconds, and tells them of a directory too early."""
+        """Adds an entry, but for its time: a tar tells seconds, and tells them of a directory too early."""
         known = Member(member.path, member.type, member.size, member.mode if member.type != LINK else 0o777, member.uid,
                        member.gid, digest=member.digest, target=member.target)
         digest = new_digest()

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real podman on this machine, apart from what else is on it: its own storage, mounts and settings, found first on PATH.
+"""Real podman on this machine, apart from what else is on it: its own storage, mounts and settings, first on PATH.
 
-Control groups of the second version are mounted where podman looks for them in a mount namespace that lasts as long as one
-process; containers have no control groups and no network. Images are made of a static busybox, none is downloaded.
+Control groups of the second version are mounted where podman looks for them in a mount namespace that lasts as long as
+one process; containers have no control groups and no network. Images are made of a static busybox, none is downloaded.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class Containers:
 
     def inside(self, volume, script, *words):
         """What a shell script prints that has a volume at /v."""
-        return self.podman("run", "--rm", "--volume", volume + ":/v", "--workdir", "/v", BUSYBOX, "sh", "-euc", script, "sh",
-                           *words)
+        return self.podman("run", "--rm", "--volume", volume + ":/v", "--workdir", "/v", BUSYBOX, "sh", "-euc", script,
+                           "sh", *words)
 
     def mountpoint(self, volume):
         """Where podman keeps a volume."""

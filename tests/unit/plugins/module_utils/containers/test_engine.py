@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.containers.engine import engines, first_that_knows
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # noqa: F401  # pylint: disable=unused-import
-    containers, containers_of_module)
+from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # pylint: disable=unused-import
+    containers, containers_of_module)  # noqa: F401
 
-COMPLAINTS = {"down": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"}
+DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def programs(tmp_path, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("choice,said", [("auto", "podman or docker is not installed"), ("docker", "docker is not installed")])
+@pytest.mark.parametrize("choice,said", [("auto", "podman or docker is not installed"),
+                                         ("docker", "docker is not installed")])
 def test_an_engine_that_is_not_installed_is_told_with_its_package(programs, choice, said):
     with pytest.raises(SourceError, match=said) as caught:
         engines(choice)
@@ -37,7 +38,7 @@ def test_an_engine_that_is_not_installed_is_told_with_its_package(programs, choi
 
 
 def test_a_service_that_is_down_is_told_in_its_own_words(programs):
-    programs("docker", "echo '%s' >&2; exit 1" % COMPLAINTS["down"])
+    programs("docker", "echo '%s' >&2; exit 1" % DOWN)
     with pytest.raises(SourceError, match="Is the docker daemon running") as caught:
         engines("docker")[0].inspect("volume", "data")
     assert "Start its service" in caught.value.remedy
@@ -68,7 +69,7 @@ def test_one_that_is_down_does_not_matter_where_another_knows_it(programs):
 
 def test_one_that_is_down_matters_where_no_other_knows_it(programs):
     programs("podman", "echo 'Error: no such volume data' >&2; exit 125")
-    programs("docker", "echo '%s' >&2; exit 1" % COMPLAINTS["down"])
+    programs("docker", "echo '%s' >&2; exit 1" % DOWN)
     with pytest.raises(SourceError, match="docker cannot be asked"):
         first_that_knows("auto", look_for_data)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.containers.places import IMAGE, Place, create_volume, find_place
+from ansible_collections.appstate.backup.plugins.module_utils.containers.places import (
+    IMAGE, Place, create_volume, find_place)
 from ansible_collections.appstate.backup.plugins.module_utils.source import VolumeSource
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # noqa: F401  # pylint: disable=unused-import
-    containers, containers_of_module)
+from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # pylint: disable=unused-import
+    containers, containers_of_module)  # noqa: F401
 
 PROJECT = "com.docker.compose.project="
 VOLUME = "com.docker.compose.volume="

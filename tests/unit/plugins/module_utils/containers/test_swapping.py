@@ -16,8 +16,9 @@ from ansible_collections.appstate.backup.plugins.module_utils.containers import 
 
 OWN = swapping.PREFIX + "0123456789abcdef"
 # Each of these counts down, and ends the script in the place of the command where it has come to zero.
+COMMANDS = ("mv", "rm", "mkdir", "chown", "chmod", "stat", "sync", "find")
 COUNTING = "count() { left=$((left - 1)); if [ $left -lt 0 ]; then exit 99; fi; }\nleft=%d\n" + "".join(
-    "%s() { count; command %s \"$@\"; }\n" % (name, name) for name in ("mv", "rm", "mkdir", "chown", "chmod", "stat", "sync", "find"))
+    "%s() { count; command %s \"$@\"; }\n" % (name, name) for name in COMMANDS)
 MOVE_ALL = """'mv -n -- "$@" "$0/"'"""
 MOVE_ONE = """'mv -n -- "$1" "$0/"; exit 98'"""
 

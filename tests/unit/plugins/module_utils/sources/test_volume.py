@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Volumes are taken member by member through real podman; whatever goes wrong there is an error that says what to do."""
+"""Volumes are taken member by member through real podman; what goes wrong there is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import tarfile
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.containers import places
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import BusyError, DatabaseError, SourceError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # noqa: F401  # pylint: disable=unused-import
-    containers, containers_of_module)
+from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # pylint: disable=unused-import
+    containers, containers_of_module)  # noqa: F401
 
 FILL = r"""
 mkdir -p deep/er cache
@@ -32,6 +33,10 @@ chmod 640 deep/er/file
 chmod 2750 deep
 chown 33:33 .
 """
+KILL_HELPER = """
+until name=$(podman ps --quiet --filter label=appstate.backup.helper) && [ -n "$name" ]; do :; done
+exec podman kill $name
+"""
 
 
 def source(**words):
@@ -45,7 +50,8 @@ def backup(host, **words):
 def members(taken):
     """The archive's own members by path below the source: TarInfo, and the content of files."""
     name = taken.backup.path
-    data = subprocess.run(["zstd" if name.endswith("zst") else "gzip", "-d", "-c", name], stdout=subprocess.PIPE, check=True)
+    program = "zstd" if name.endswith("zst") else "gzip"
+    data = subprocess.run([program, "-d", "-c", name], stdout=subprocess.PIPE, check=True)
     found = {}
     with tarfile.open(fileobj=io.BytesIO(data.stdout)) as archive:
         for info in archive:
@@ -71,7 +77,8 @@ class TestTree:
     def test_what_is_there_is_taken_with_numbers_for_owners(self, host, uploads):
         taken = backup(host, exclude=["/cache", "*.tmp"])
         found = members(taken)
-        assert set(found) == {"", "deep", "deep/er", "deep/er/file", "hard", "harder", "link", "new\nline", "no\udcfftext"}
+        assert set(found) == {"", "deep", "deep/er", "deep/er/file", "hard", "harder", "link", "new\nline",
+                              "no\udcfftext"}
         info, content = found["deep/er/file"]
         assert (info.uid, info.gid, info.uname, info.gname, info.mode, content) == (33, 44, "", "", 0o640, b"content\n")
         assert found["hard"][1] == found["harder"][1] == b"content\n" and found["link"][0].linkname == "deep/er/file"
@@ -102,7 +109,8 @@ class TestTree:
         assert ["name it in the source's 'databases'" in text for text in backup(host).warnings] == [True]
 
     def test_what_a_restore_set_aside_is_no_state(self, host, uploads):
-        uploads.inside("uploads", "mkdir .appstate-0123456789abcdef deep/.appstate-0123456789abcdef; touch x.before-restore-20261119T030000Z")
+        uploads.inside("uploads", "mkdir .appstate-0123456789abcdef deep/.appstate-0123456789abcdef; "
+                       "touch x.before-restore-20261119T030000Z")
         assert not [path for path in members(backup(host)) if "appstate" in path or "before" in path]
 
     def test_a_place_in_a_volume_by_its_path_in_a_container(self, host, uploads):
@@ -120,7 +128,8 @@ class TestTree:
 
     def test_in_the_running_container_itself(self, host, uploads):
         uploads.run("web", "--volume", "uploads:/srv/data", "--user", "1234")
-        taken = backup(host, volume=None, container="web", container_path="/srv/data", path="volumes/uploads", method="exec")
+        taken = backup(host, volume=None, container="web", container_path="/srv/data", path="volumes/uploads",
+                       method="exec")
         assert set(members(taken)) == set(members(backup(host)))
 
     def test_nothing_is_left_of_the_helper(self, host, uploads):
@@ -142,7 +151,8 @@ class TestLayer:
         containers.podman("stop", "--time=0", "web")
         taken = backup(host, engine=engine, **self.place("/etc/config.php"))
         assert members(taken)[""][1] == b"<?php\n"
-        assert [text.startswith("the owner of /etc/config.php") for text in taken.warnings] == [True] * (engine == "podman")
+        told_owner = [text for text in taken.warnings if text.startswith("the owner of /etc/config.php")]
+        assert len(told_owner) == len(taken.warnings) == (engine == "podman")
 
     def test_a_directory_there_is_refused_with_the_reason(self, host, containers):
         containers.run("web")
@@ -160,7 +170,8 @@ class TestTrouble:
     def refused(self, host, **words):
         with pytest.raises(SourceError) as caught:
             backup(host, **words)
-        assert caught.value.app == "notes" and caught.value.remedy and not os.listdir(os.path.join(host.destination, "notes"))
+        assert caught.value.app == "notes" and caught.value.remedy
+        assert not os.listdir(os.path.join(host.destination, "notes"))
         return str(caught.value)
 
     def test_an_engine_that_is_not_installed(self, host, monkeypatch):
@@ -174,7 +185,8 @@ class TestTrouble:
         assert containers.podman("volume", "ls", "--quiet") == b""
 
     def test_a_container_that_does_not_exist(self, host, containers):
-        assert "there is no container web" in self.refused(host, volume=None, container="web", container_path="/data")
+        words = {"volume": None, "container": "web", "container_path": "/data"}
+        assert "there is no container web" in self.refused(host, **words)
 
     def test_exec_in_a_container_that_is_stopped(self, host, containers):
         containers.podman("create", "--name", "web", "--volume", "uploads:/data", "docker.io/library/busybox", "true")
@@ -192,9 +204,7 @@ class TestTrouble:
 
     def test_a_helper_that_is_killed_in_the_middle(self, host, uploads):
         uploads.inside("uploads", "head -c 300000000 /dev/zero > big")
-        killer = subprocess.Popen(["sh", "-c", "until name=$(podman ps --quiet --filter label=appstate.backup.helper) && "
-                                   "[ -n \"$name\" ]; do :; done; podman kill $name"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        killer = subprocess.Popen(["sh", "-c", KILL_HELPER], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         said = self.refused(host)
         killer.wait()
         assert "podman failed on the volume uploads with status 137" in said or "cut short" in said
@@ -301,7 +311,6 @@ class TestDatabases:
 
 def hide(monkeypatch):
     """The engine's place for volumes is none that this host can read, as with one on another machine."""
-    from ansible_collections.appstate.backup.plugins.module_utils.containers import places
     real = places.Place.__init__
 
     def elsewhere(place, *arguments, **words):
@@ -313,6 +322,7 @@ def hide(monkeypatch):
 def crash(path):
     """Adds a note whose transaction stays in the log."""
     script = ("import os, sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-              "c.execute('PRAGMA wal_autocheckpoint=0')\nc.execute(\"INSERT INTO notes VALUES ('crash')\")\nos.kill(os.getpid(), 9)")
+              "c.execute('PRAGMA wal_autocheckpoint=0')\nc.execute(\"INSERT INTO notes VALUES ('crash')\")\n"
+              "os.kill(os.getpid(), 9)")
     subprocess.run(["python3", "-c", script, path], check=False)
     assert os.path.getsize(path + "-wal") > 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Volumes are restored beside their live state, swapped while nothing uses them, and put back to the byte; on real podman."""
+"""Volumes are restored beside their live state, swapped while nothing uses them, and put back to the byte."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import time
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.containers import swapping
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import BusyError, RestoreError, SourceError, SpaceError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # noqa: F401  # pylint: disable=unused-import
-    containers, containers_of_module)
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
+    BusyError, RestoreError, SourceError, SpaceError)
+from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # pylint: disable=unused-import
+    containers, containers_of_module)  # noqa: F401
 
 FILL = r"""
 mkdir -p deep/er
@@ -42,7 +43,7 @@ def uploads(containers):
 
 @pytest.fixture
 def seen(uploads, tree):
-    """The function ``seen()`` that gives the volume's state, but for times of links, and those of less than a second, to compare."""
+    """The function ``seen()`` that gives the volume's state to compare, with times of files in seconds."""
     def look(volume="uploads"):
         path = uploads.mountpoint(volume)
         told = {name: entry[:4] + tuple(when // 10 ** 9 for when in entry[4:] if not entry[0].startswith("0o12"))
