@@ -10,7 +10,6 @@ One story, told in order. Upgrades, and the way back, have a file of their own.
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import pytest
@@ -64,10 +63,6 @@ class Story:
     def health(self):
         """What the console says in Settings, Diagnostics."""
         return json.loads(self.console.answer("/api/system/health", "--cacert", TLS + "/authority.crt"))
-
-    def answer(self, misfortune):
-        """What becomes of the next download."""
-        self.host.write(ROOT + "/answer", misfortune)
 
     def audited(self):
         """How often a backup was written down in the audit log."""
@@ -169,24 +164,31 @@ def test_the_token_of_a_vault_is_shown_to_nobody(story, taken):
     assert OWNER_TOKEN not in journal and "backup" in journal
 
 
-@pytest.mark.parametrize("change, misfortune, words", [
-    ({"headers_file": "/etc/opstage-wrong-headers"}, "", ["401"]),
-    ({"headers_file": "/etc/opstage-viewer-headers"}, "", ["403"]),
-    ({}, "500", ["500"]),
-    ({}, "html", ["SQLite"]),
-    ({}, "cut", ["bytes"]),
-    ({"timeout": 2}, "slow", ["2"]),
-    ({"max_size": 8192}, "", ["8192"]),
-    ({"ca_file": None}, "", ["certificate"]),
-], ids=["wrong token", "no owner", "500", "html", "cut", "slow", "too much", "unknown authority"])
-def test_what_is_no_database_is_never_a_backup(story, taken, change, misfortune, words):
-    story.host.write("/etc/opstage-wrong-headers", "Authorization: Bearer wrong\n", mode=0o600)
-    story.host.write("/etc/opstage-viewer-headers", "Authorization: Bearer viewer-token-123456789\n", mode=0o600)
-    published = story.downloads.published()
-    story.answer(misfortune)
-    run = story.backup(dict(BY_DOWNLOAD, sources=[dict(DOWNLOAD, **change)]))
-    os.remove(story.console.outer("answer"))
-    told = said(run, BACKUP)
-    assert run.returncode != 0 and "opstage-download" in told and "https://localhost:8443" in told, told
-    assert all(word in told for word in words), told
-    assert OWNER_TOKEN not in told and story.downloads.published() == published
+@pytest.fixture(scope="module", name="refused")
+def eight_misfortunes_in_one_run(story, taken):
+    for name, header in (("wrong", "wrong"), ("viewer", "viewer-token-123456789")):
+        story.host.write("/etc/opstage-%s-headers" % name, "Authorization: Bearer %s\n" % header, mode=0o600)
+    apps = [dict(BY_DOWNLOAD, name=name, sources=[dict(DOWNLOAD, **change)]) for name, change, _word in MISFORTUNES]
+    run = story.fleet.playbook(BACKUP, {"appstate_apps": apps})
+    assert run.returncode != 0 and OWNER_TOKEN not in run.text
+    (told,) = run.results(BACKUP, status="failed")
+    return {result["_ansible_item_label"]: result["msg"] for result in told["results"]}
+
+
+MISFORTUNES = [
+    ("wrong-token", {"headers_file": "/etc/opstage-wrong-headers"}, "401"),
+    ("no-owner", {"headers_file": "/etc/opstage-viewer-headers"}, "403"),
+    ("failing", {"url": DOWNLOAD["url"] + "/500"}, "500"),
+    ("html", {"url": DOWNLOAD["url"] + "/html"}, "HTML"),
+    ("cut", {"url": DOWNLOAD["url"] + "/cut"}, "bytes"),
+    ("slow", {"url": DOWNLOAD["url"] + "/slow", "timeout": 2}, "for 2 s"),
+    ("too-much", {"max_size": 8192}, "max_size"),
+    ("unknown-authority", {"ca_file": None}, "certificate")]
+
+
+@pytest.mark.parametrize("name, word", [(name, word) for name, _change, word in MISFORTUNES],
+                         ids=[name for name, _change, _word in MISFORTUNES])
+def test_what_is_no_database_is_never_a_backup(story, refused, name, word):
+    told = refused[name]
+    assert name in told and "https://localhost:8443" in told and word in told, told
+    assert Backups(story.host, name).published() == []

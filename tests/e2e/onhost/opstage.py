@@ -7,7 +7,7 @@
     opstage make ROOT      a console with some services
     opstage serve ROOT     over TLS, with the key and the certificate in OPSTAGE_TLS
 
-A file ROOT/answer names what the download does instead: 500, html, cut or slow.
+What follows the address of the download, after a slash, is what it does instead: 500, html, cut or slow.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Opstage(Application):
             (newest,) = self.query("SELECT max(migration_name) FROM _prisma_migrations")[0]
             return 200, {"status": "ok", "migration": newest, "version": os.environ.get("OPSTAGE_VERSION", "1.4.0"),
                          "services": self.query("SELECT count(*) FROM Service")[0][0]}
-        if path != DOWNLOAD:
+        if not path.startswith(DOWNLOAD):
             return 200, PAGE
         rows = self.query("SELECT role FROM User WHERE apiToken = ?",
                           (headers.get("Authorization", "").partition("Bearer ")[2],))
@@ -88,15 +88,7 @@ class Opstage(Application):
             return 401, {"error": "unauthorized"}
         if rows[0][0] != "owner":
             return 403, {"error": "only the owner may do this"}
-        return self.download(self.misfortune())
-
-    def misfortune(self):
-        """What goes wrong with the download, as the test has said."""
-        try:
-            with open(self.path("answer"), encoding="ascii") as stream:
-                return stream.read().strip()
-        except FileNotFoundError:
-            return ""
+        return self.download(path[len(DOWNLOAD):].strip("/"))
 
     def download(self, misfortune):
         """A snapshot by SQLite's online backup, streamed, and written down in the audit log."""
