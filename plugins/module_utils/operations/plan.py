@@ -131,6 +131,8 @@ def plan_of_manifest(app, manifest, stores=True):
         source = app.source_at(record["path"])
         targets.append(Target(record["path"], record["type"], record["present"], record, source,
                               stores and is_store(source) and source.type == record["type"]))
+        if targets[-1].stored and not record["present"]:
+            warnings.append("%s did not exist when the backup was taken; what there is now stays as it is" % record["path"])
         if source is None:
             warnings.append("%s is in the backup, but is no source of the app any more; it is restored too"
                             % record["path"])

@@ -203,6 +203,19 @@ def test_a_dump_in_an_archive_of_an_old_recipe_is_restored_for_a_trial(host, pos
     assert postgres.databases() == {"club"}
 
 
+def test_a_backup_of_when_there_was_no_database_leaves_the_one_there_is_now(host, postgres, club):
+    club["sources"][0]["required"] = False
+    postgres.clear()
+    host.backup(**club)
+    postgres.create()
+    host.write("data/settings.json", b"later")
+    outcome = host.restore(**club).restore()
+    with open(host.at("data/settings.json"), "rb") as stream:
+        assert stream.read() == b"{}"
+    assert packages(postgres) == 3 and postgres.databases() == {"club"}
+    assert any("club" in str(text) for text in outcome.to_dict()["warnings"] + outcome.to_dict()["absent"])
+
+
 # The store by itself.
 
 class Stage:
