@@ -16,6 +16,7 @@ import time
 
 from .accounts import find_user
 from .errors import AppStateError, ConfigurationError
+from .orphans import Watcher
 from .process import die_with_parent, identity_of
 
 # Of what a command says, the end is kept.
@@ -85,7 +86,8 @@ def stream_command(argv, seconds, stdin=None, stdout=None, environment=None, ide
     """Runs a command whose input or output is a stream of bytes; returns the end of what it said on stderr.
 
     Its output goes from the command to the descriptor without passing through here. What it started in its own
-    session is killed when it has ended, so nobody writes to the descriptor after this returns. It dies with this process.
+    session is killed when it has ended, so nobody writes to the descriptor after this returns; and when this process has
+    ended, however that was.
 
     Args:
         argv: list of texts; nothing secret is among them, since every user of the host can read them.
@@ -107,7 +109,8 @@ def stream_command(argv, seconds, stdin=None, stdout=None, environment=None, ide
             os.close(write_end)
         tail = _Tail(read_end)
         try:
-            ended = tail.follow(process.pid, seconds)
+            with Watcher(process.pid):
+                ended = tail.follow(process.pid, seconds)
         finally:
             _kill(process)
         said = tail.text()
