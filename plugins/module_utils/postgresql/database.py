@@ -54,6 +54,14 @@ class Databases:
         """Whether there is a database of that name."""
         return bool(self._session.rows("SELECT FROM pg_catalog.pg_database WHERE datname = %s" % literal(name)))
 
+    def names(self):
+        """The names of all databases."""
+        return [name for (name,) in self._session.rows("SELECT datname FROM pg_catalog.pg_database ORDER BY 1")]
+
+    def now(self):
+        """The server's time, whole seconds since the epoch: hosts that share a server need not agree on theirs."""
+        return self._session.value("SELECT pg_catalog.date_part('epoch', pg_catalog.now())::pg_catalog.int8")
+
     def size(self, name):
         """Its size in bytes, with its indexes; None where there is none."""
         return self._session.value(

@@ -10,6 +10,7 @@ a restore came is told by the names that there are on the server: each name has 
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 
@@ -28,6 +29,9 @@ from .store import Store
 # How long a client that is just leaving may take.
 GRACE = 5.0
 MOST_TOLD = 5
+# A database that was restored for a trial: when, and a random end. After so many seconds none of them is still wanted.
+TRIAL = re.compile(r"_appstate_trial_(\d{10})_[0-9a-f]{8}\Z")
+STALE = 86400
 
 
 class PostgresqlStore(Store):
@@ -42,7 +46,7 @@ class PostgresqlStore(Store):
     def stage(self, staged, record, state):
         record = record or {}
         deadline = time.monotonic() + self._source.timeout
-        name = self._staged_name(state)
+        name = self._staged_name(state) if self._root is not None else self._trial_name(state)
         try:
             warnings = self._load(staged, record, name, deadline)
         except BaseException:
@@ -150,7 +154,21 @@ class PostgresqlStore(Store):
         return ["PostgreSQL database %s" % state["aside"]] if state.get("aside") else []
 
     def _staged_name(self, state):
-        return suffixed(self._source.database, "_appstate_" + state["token"])
+        return state.get("staged") or suffixed(self._source.database, "_appstate_" + state["token"])
+
+    def _trial_name(self, state):
+        """A name for a database that no journal knows; what killed trials left behind is dropped meanwhile."""
+        with self._databases("be restored") as databases:
+            now = databases.now()
+            left = [name for name in databases.names() if self._is_left_over(name, now)]
+        for name in left:
+            self._drop_if_possible(name)
+        return suffixed(self._source.database, "_appstate_trial_%010d_%s" % (now, state["token"][:8]))
+
+    def _is_left_over(self, name, now):
+        found = TRIAL.search(name)
+        return bool(found) and name == suffixed(self._source.database, found.group(0)) \
+            and now - int(found.group(1)) > max(STALE, 2 * self._source.timeout)
 
     @contextmanager
     def _databases(self, doing):

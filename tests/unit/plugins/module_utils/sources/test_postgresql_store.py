@@ -216,6 +216,18 @@ def test_a_backup_of_when_there_was_no_database_leaves_the_one_there_is_now(host
     assert any("club" in str(text) for text in outcome.to_dict()["warnings"] + outcome.to_dict()["absent"])
 
 
+def test_what_a_killed_trial_left_behind_goes_with_a_later_one(host, postgres, club):
+    host.backup(**club)
+    left = "club_appstate_trial_1700000000_0123abcd"
+    others = {"club_appstate_trial_%010d_0123abcd" % time.time(), "notclub_appstate_trial_1700000000_0123abcd",
+              "club_appstate_trial_1700000000_0123abcd_x", STAGED}
+    for name in others | {left}:
+        postgres.sql('CREATE DATABASE "%s" OWNER club' % name)
+    found = host.verify(app=host.app(**club))
+    assert (found.problems, found.notes) == ([], [])
+    assert postgres.databases() == others | {"club"}
+
+
 # The store by itself.
 
 class Stage:
@@ -224,6 +236,7 @@ class Stage:
     def __init__(self, host, postgres, **words):
         self.postgres = postgres
         self._app = host.app(sources=[postgres.source(**words)])
+        self._root = files.open_directory(host.root)
         self.directory = files.open_directory(host.path)
         self.dump = host.place("database.db")
         with open(self.dump, "wb") as stream:
@@ -234,11 +247,15 @@ class Stage:
     @property
     def store(self):
         """A new one each time: nothing is kept between two calls but the state."""
-        return PostgresqlStore(self._app, self._app.sources[0], None)
+        return PostgresqlStore(self._app, self._app.sources[0], self._root)
 
     def stage(self, record=None):
         staged = Staged(self.directory, None, "database.db", None)
         return json.loads(json.dumps(self.store.stage(staged, record, self.begun)))
+
+    def close(self):
+        os.close(self._root)
+        os.close(self.directory)
 
     def named(self):
         state = self.stage()
@@ -257,7 +274,7 @@ def stage(host, postgres):
     postgres.create()
     yield make
     for each in made:
-        os.close(each.directory)
+        each.close()
 
 
 def test_a_staged_database_is_loaded_proven_and_asked(stage, postgres):
