@@ -31,7 +31,6 @@ from .cold import Stopped
 from .diagnosis import contents_below, missing_texts
 from .inquiry import Inquiry
 from .journal import refuse_unfinished
-from .references import lacking_text
 from .version import application_version
 
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
@@ -188,12 +187,9 @@ class _Run:
 
     def _compare_references(self, takers, lines):
         """Warns of files that databases name and the backup lacks: it is made all the same."""
-        references = self._room.inquiry.references
         members = chain(entries(lines), chain.from_iterable(taker.members_beside() for taker in takers))
-        for text in references.failures:
+        for text in self._room.inquiry.warnings(members):
             self._room.warn(text)
-        for finding in references.compare(members)[0]:
-            self._room.warn(lacking_text(finding))
 
     def _look_for_mentioned(self):
         """Warns of what settings name and what is not there: after a restore it would be missing as well."""

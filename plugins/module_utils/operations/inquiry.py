@@ -10,7 +10,7 @@ to is told when all have been asked.
 
 from __future__ import annotations
 
-from .references import References
+from .references import References, lacking_text
 from .version import VersionGuard
 
 
@@ -40,3 +40,13 @@ class Inquiry:
         if self.guard.concerns(path):
             self.guard.ask(ask)
         self.references.ask(path, source, ask)
+
+    def ask_copy(self, check, directory):
+        """Asks the COPY of a Check in an open private directory, where there is anything to ask and it can answer."""
+        if check.can_be_asked and self.wants(check.path, check.source):
+            self.ask(check.path, check.source, check.asker(directory))
+
+    def warnings(self, members):
+        """Texts about the files that databases name, now that all were asked; ``members`` as ``References.compare``
+        takes them."""
+        return self.references.failures + [lacking_text(finding) for finding in self.references.compare(members)[0]]

@@ -15,7 +15,6 @@ import stat
 from functools import partial
 
 from ..archive.extract import RESERVE, Extractor
-from ..archive.members import DIRECTORY
 from ..archive.reader import entries
 from ..catalog import catalog
 from ..sources.checking import ASKERS, COPY, kind_of
@@ -28,11 +27,9 @@ from ..system.trees import remove_tree, sync_tree
 from .diagnosis import contents_below, lost_log_text, missing_texts, vacant_text
 from .inquiry import Inquiry
 from .movable import check_movable
+from .places import CHECKS, TREE, Places, placed_members, untold_directories
 from .plan import plan_of_contents, plan_of_manifest
-from .references import lacking_text
 
-TREE = b"tree"
-CHECKS = b"checks"
 
 
 class Staging:
@@ -117,7 +114,7 @@ class Staging:
 
     def _extract(self, selected, plan, ownership, on_bytes, stores):
         checks = plan.checks()
-        places = _Places(plan, checks)
+        places = Places(plan, checks)
         extractor = Extractor(self._top, self.path, places.of, above=1)
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
@@ -160,8 +157,8 @@ class Staging:
             if not troubles and check.kind == "sqlite":
                 self._warn(vacant_text(check.path, files.by_descriptor(directory), COPY,
                                        os.path.join(self._root_path, check.path), self._newest))
-            if not troubles and check.can_be_asked and self._inquiry.wants(check.path, check.source):
-                self._inquiry.ask(check.path, check.source, check.asker(directory))
+            if not troubles:
+                self._inquiry.ask_copy(check, directory)
         finally:
             os.close(directory)
         if troubles:
@@ -233,16 +230,13 @@ class Staging:
 
     def _compare_references(self, plan, lines):
         """Warns of files that databases name and the backup lacks: the rest of it is wanted all the more."""
-        references = self._inquiry.references
-        self.warnings.extend(references.failures)
-        lacking, unused = references.compare(_placed(plan, lines))
-        self.warnings.extend(lacking_text(finding) for finding in lacking)
+        self.warnings.extend(self._inquiry.warnings(placed_members(plan, lines)))
 
     def _settle_untold(self, plan, lines, ownership):
         """Directories that no member tells of: an old recipe listed files alone, or a source lies in a directory that
         the one around it excludes. They belong to whom the app states, or to whom the root does."""
         mode, uid, gid = default_directory(self._root, ownership)
-        for place in _untold_directories(plan, lines):
+        for place in untold_directories(plan, lines):
             directory = files.open_beneath(self._top, TREE + b"/" + place, files.DIRECTORY)
             try:
                 files.give(directory, uid, gid, mode)
@@ -316,53 +310,6 @@ def refuse_damaged(contents, path):
         raise ArchiveError("the archive is damaged: %s%s%s" % (
             first["member"] + " " if first["member"] else "", first["problem"],
             " (and %d more)" % more if more else ""), path=path, remedy="Live state is untouched; choose another one")
-
-
-class _Places:
-    """Where members are staged: what is to be checked apart from the rest."""
-
-    def __init__(self, plan, checks):
-        self._plan = plan
-        self._apart = {name: b"%s/%d/%s" % (CHECKS, number, copy.encode())
-                       for number, check in enumerate(checks) for name, copy in check.names.items()}
-        self._checked = {files.as_bytes(check.path) for check in checks}
-        self._are_moved = False
-
-    def checked_are_moved(self):
-        """From now on what was checked is in the tree, and databases have no sidecars."""
-        self._are_moved = True
-
-    def of(self, member_path):
-        """The place of a member below the staging directory, or None."""
-        place = self._plan.place(member_path)
-        if place is None or (self._are_moved and place in self._apart and place not in self._checked):
-            return None
-        if place in self._apart and not self._are_moved:
-            return self._apart[place]
-        return TREE + b"/" + place
-
-
-def _placed(plan, lines):
-    """Yields the members of an archive, with their paths below the root where a restore moves them."""
-    for member in entries(lines):
-        member.path = plan.place(member.path) or member.path
-        yield member
-
-
-def _untold_directories(plan, lines):
-    """Paths, outer ones first, of directories in which members are placed and that are no members."""
-    told, needed = set(), set()
-    for member in entries(lines):
-        place = plan.place(member.path)
-        if place is None:
-            continue
-        if member.type == DIRECTORY:
-            told.add(place)
-        above = place.rpartition(b"/")[0]
-        while above and above not in needed:
-            needed.add(above)
-            above = above.rpartition(b"/")[0]
-    return sorted(needed - told)
 
 
 def default_directory(root, ownership):

@@ -20,7 +20,8 @@ from ..sources.files import ASIDE
 from ..system import files
 from ..system.errors import RestoreError
 from ..system.trees import remove_tree
-from .staging import TREE, default_directory
+from .places import TREE
+from .staging import default_directory
 
 UNDO = b"undo"
 

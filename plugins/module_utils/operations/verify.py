@@ -171,10 +171,9 @@ class _Verifying:
 
     def _ask(self, check, directory):
         """What the app's description asks of a database that is good; what cannot be asked is a problem."""
-        if self._inquiry is None or not check.can_be_asked or not self._inquiry.wants(check.path, check.source):
-            return []
         try:
-            self._inquiry.ask(check.path, check.source, check.asker(directory))
+            if self._inquiry is not None:
+                self._inquiry.ask_copy(check, directory)
         except ConfigurationError as error:
             return [error.message]
         return []
