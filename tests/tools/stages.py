@@ -42,9 +42,9 @@ PROGRAMS = {
             "sshd", "tar", "unshare", "zstd"),
     "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
     "integration": ("sqlite3", "tar", "zstd"),
-    "unit-3.8": ("busybox", "crun", "docker", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
-    "unit-3.11": ("busybox", "crun", "docker", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
-    "unit-3.13": ("busybox", "crun", "docker", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
+    "unit-3.8": ("busybox", "crun", "docker", "openssl", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
+    "unit-3.11": ("busybox", "crun", "docker", "openssl", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
+    "unit-3.13": ("busybox", "crun", "docker", "openssl", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd"),
 }
 
 
