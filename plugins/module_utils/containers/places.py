@@ -62,16 +62,18 @@ class Place:
 
     @classmethod
     def from_dict(cls, told):
-        """The place that ``to_dict`` told of; whether its container runs is asked again.
+        """The place that ``to_dict`` told of; ``ask_running`` tells whether its container runs now.
 
         Raises:
             SourceError: the engine is not there any more.
         """
-        place = cls(**dict(told, engine=engines(told["engine"])[0]))
-        if place.container is not None:
-            container = place.engine.inspect("container", place.container)
-            place.running = container is not None and bool(container["State"]["Running"])
-        return place
+        return cls(**dict(told, engine=engines(told["engine"])[0]))
+
+    def ask_running(self):
+        """Asks whether its container runs; False where there is none."""
+        container = None if self.container is None else self.engine.inspect("container", self.container)
+        self.running = container is not None and bool(container["State"]["Running"])
+        return self.running
 
     @property
     def title(self):
@@ -83,10 +85,11 @@ class Place:
 
     def running_users(self):
         """Names of the running containers that use it."""
+        running = self.ask_running()
         if self.mount is None:
-            return [self.container] if self.running else []
+            return [self.container] if running else []
         users = [name for name in self.engine.running_users(self.mount) if not _HELPER.match(name)]
-        return users + ([self.container] if self.running and self.container not in users else [])
+        return users + ([self.container] if running and self.container not in users else [])
 
     def is_gone(self):
         """Whether it was a volume that is not there any more."""

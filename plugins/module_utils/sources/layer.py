@@ -47,7 +47,7 @@ class LayerFile:
     def name_aside(self, state, stamp):
         """The state with the place that the old file will be kept at."""
         old = self._look()
-        if old is not None and state["old"] is not None and not self._place.running:
+        if old is not None and state["old"] is not None and not self._place.ask_running():
             old[:2] = state["old"][:2]  # Its owner was told while the container ran.
         return dict(state, old=old, aside=None if old is None else self._source.path + ASIDE + stamp)
 
@@ -62,7 +62,7 @@ class LayerFile:
         if state["aside"] and files.lookup(self._root, state["aside"]) is not None:
             self._put(state["aside"], state["old"])
             self.forget(state)
-        elif "staged" in state and state["old"] is None and self._place.running:
+        elif "staged" in state and state["old"] is None and self._place.ask_running():
             self._remove()
 
     def forget(self, state):

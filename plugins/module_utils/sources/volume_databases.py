@@ -185,7 +185,7 @@ class _Database:
 
     def write(self, writer):
         """Adds the copy; returns its bytes."""
-        unused, unused, mode, uid, gid, unused = self._look
+        mode, uid, gid = self._look[2:5]
         directory = files.open_directory(self._directory)
         try:
             descriptor = os.open(COPY, files.READ, dir_fd=directory)

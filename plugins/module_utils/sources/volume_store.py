@@ -113,6 +113,7 @@ class VolumeStore(Store):
         if state["place"]["mount"] is None:
             self._layer(state).back(state)
         else:
+            self._helper(Place.from_dict(state["place"])).end_others()
             self._step(state, "back")
 
     def forget(self, state):
@@ -126,6 +127,7 @@ class VolumeStore(Store):
             place = Place.from_dict(each["place"])
             if place.mount is None or place.is_gone():
                 continue
+            self._helper(place).end_others()
             left_empty = self._step(each, "discard") == swapping.EMPTY
             if each.get("made") and left_empty:
                 place.remove_volume()
@@ -164,7 +166,6 @@ class VolumeStore(Store):
         helper = self._helper(place)
         attributes = state.get("attributes") or ("", "", "")
         words = self._words(state) + [step, state["only"]] + [str(each) for each in attributes]
-        helper.end_others()
         with helper.run(swapping.STEP, words) as stream:
             return self._expect(helper, stream)
 
@@ -230,8 +231,7 @@ class _Upload:
                 yield self._header(member)
                 self.sum.add(member)
             elif member.type == FILE:
-                for piece in self._file(member):
-                    yield piece
+                yield from self._file(member)
         for member in self._members(DIRECTORY):
             if member.path != self._base:
                 yield self._header(member)
