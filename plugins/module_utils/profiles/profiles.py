@@ -17,6 +17,8 @@ from . import club, generic, opstage, portunus, scriptor
 
 PROFILES = {"club": club.PROFILE, "generic": generic.PROFILE, "opstage": opstage.PROFILE, "portunus": portunus.PROFILE,
             "scriptor": scriptor.PROFILE}
+# Dictionaries that mean something as a whole only: some of another's rules would keep what nobody asked for.
+WHOLE = ("retention",)
 # Ways of saying one thing, of which only one may be said: an app's own way drops that of the profile.
 ALTERNATIVES = {"service": (("name",), ("stop", "start"))}
 
@@ -24,9 +26,10 @@ ALTERNATIVES = {"service": (("name",), ("stop", "start"))}
 def resolve(told):
     """A copy of an app's dictionary with what its profile says and the app does not, and without ``profile``.
 
-    Scalars and lists of the app win, dictionaries are merged key by key, and ``null`` takes out what the profile says. A
-    source of the app with the path of one of the profile is laid over it, one that ``replaces`` others takes their place,
-    and any other is added. What is no app at all is given back as it is, for the parser to say so.
+    Scalars, lists and the retention of the app win, other dictionaries are merged key by key, and ``null`` takes out
+    what the profile says. A source of the app with the path of one of the profile is laid over it, one that
+    ``replaces`` others takes their place, and any other is added. What is no app at all is given back as it is, for
+    the parser to say so.
 
     Raises:
         ConfigurationError: no such profile; ``replaces`` of what the profile has not, or without a profile; a source of
@@ -52,7 +55,7 @@ def resolve(told):
     for key, value in profile.items():
         if key not in filled:
             filled[key] = value
-        elif isinstance(value, dict) and isinstance(filled[key], dict):
+        elif isinstance(value, dict) and isinstance(filled[key], dict) and key not in WHOLE:
             filled[key] = _merged(key, value, filled[key])
     return filled
 

@@ -92,8 +92,7 @@ def test_what_the_operator_wrote_is_never_changed():
     ("health", {"timeout": 9}, {"url": "http://localhost:8080/api/v1/health", "timeout": 9}),
     ("health", {"url": "https://packages.example.com/api/v1/health"}, {"url": "https://packages.example.com/api/v1/health"}),
     ("health", None, None),
-    ("retention", {"keep_daily": 7}, {"keep_within": "30d", "keep_daily": 7}),
-    ("retention", {"keep_within": None, "keep_last": 3}, {"keep_within": None, "keep_last": 3}),
+    ("retention", {"keep_daily": 7}, {"keep_daily": 7}),
     ("retention", None, None),
     ("hooks", {"before": [["true"]]}, {"before": [["true"]]}),
 ])
@@ -139,7 +138,7 @@ def test_the_version_is_asked_of_the_database_that_is_there():
     app("club", sources=[{"path": "blobs", "method": "rsync"}, {"type": "files", "path": "logs"},
                          {"type": "postgresql", "database": "club", "replaces": "db/club.db"}]),
     app("club", sources=[{"type": "files", "path": "blobs", "replaces": ["blobs"]}], service={"stop": ["a"], "start": ["b"]}),
-    app("portunus", retention={"keep_within": None, "keep_last": 3}, health=None),
+    app("portunus", retention={"keep_last": 3}, health=None),
     app("opstage", sources=[{"type": "volume", "volume": "v", "databases": [{"path": "opstage.db"}], "replaces": "opstage.db"}]),
     app("scriptor"),
 ])
