@@ -30,8 +30,9 @@ EMPTY = 47
 # $1 is the directory, $2 ours in it. Takes a tar.
 UPLOAD = """
 set -e
-umask 077
+umask 022
 mkdir -p "$1"
+umask 077
 cd "$1"
 mkdir "$2" "$2/new"
 cd "$2/new"

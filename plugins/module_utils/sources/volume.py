@@ -17,6 +17,7 @@ from ..archive.members import DIRECTORY, FILE, HARD_LINK, LINK, shown, stays_ins
 from ..archive.tar import TarReader
 from ..containers.helper import ABSENT, Helper, literal
 from ..containers.places import find_place
+from ..containers.streams import TAIL
 from ..sqlite.header import SIDECARS, looks_like_sqlite
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, SourceError
@@ -154,11 +155,10 @@ class VolumeTaker(Taker):
                 raise SourceError("what %s sends cannot be read: %s" % (self._place.engine.name, error.message),
                                   path=error.path)
             status, said = stream.finish()
-        if status and all(_CHANGED.match(line) for line in said.splitlines()):
-            for line in said.splitlines()[:-1]:
-                self._room.warn("%s: %s" % (self._source.path, line))
-        elif status:
+        if status and not _only_changed(said):
             raise self._failure(status, said)
+        for line in said.splitlines() if status else ():
+            self._room.warn("%s: %s" % (self._source.path, line))
         return True
 
     def _is_absent(self, status, said):
@@ -270,6 +270,14 @@ class VolumeTaker(Taker):
 
 def _text(inner):
     return inner.decode("utf-8", "surrogateescape")
+
+
+def _only_changed(said):
+    """Whether all that tar had to say is that the tree changed meanwhile; of a long tale the end is enough."""
+    lines = said.splitlines()
+    if len(said) >= TAIL - 1:
+        lines = lines[1:]
+    return bool(lines) and all(_CHANGED.match(line) for line in lines)
 
 
 def _batch(paths):

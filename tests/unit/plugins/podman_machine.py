@@ -27,7 +27,13 @@ cgroup_manager = "cgroupfs"
 runtime = "crun"
 events_logger = "none"
 """
-KEEPER = "umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit; echo ready; exec sleep 86400"
+KEEPER = """
+umount -l /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup && mkdir "$1/storage" || exit
+if [ "$2" = hidden ]; then mount -t tmpfs tmpfs "$1/storage" || exit; fi
+echo ready
+exec sleep 86400
+"""
 PODMAN = """#!/bin/sh
 export CONTAINERS_CONF=%(place)s/containers.conf
 exec nsenter --mount=/proc/%(pid)d/ns/mnt --wdns="$PWD" -- %(podman)s --storage-driver=vfs \
@@ -43,15 +49,19 @@ BUSYBOX = "docker.io/library/busybox"
 
 
 class Containers:
-    """An own podman below a directory; ``programs`` is to be put in front of PATH."""
+    """An own podman below a directory; ``programs`` is to be put in front of PATH.
 
-    def __init__(self, place):
+    Where it is ``hidden``, this host does not see what podman keeps, as if it were on another machine.
+    """
+
+    def __init__(self, place, hidden=False):
         self.place = str(place)
         self.programs = os.path.join(self.place, "bin")
         self._service = None
         os.makedirs(self.programs)
         self._write("containers.conf", SETTINGS)
-        self._keeper = subprocess.Popen(["unshare", "--mount", "sh", "-c", KEEPER], stdout=subprocess.PIPE)
+        self._keeper = subprocess.Popen(["unshare", "--mount", "sh", "-c", KEEPER, "sh", self.place,
+                                         "hidden" if hidden else ""], stdout=subprocess.PIPE)
         if self._keeper.stdout.readline() != b"ready\n":
             raise RuntimeError("no mount namespace with control groups of version 2")
         self._program("podman", PODMAN)

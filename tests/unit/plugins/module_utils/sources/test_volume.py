@@ -11,13 +11,13 @@ import os
 import sqlite3
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.containers import places
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import BusyError, DatabaseError, SourceError
 from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import (  # pylint: disable=unused-import
-    containers, containers_of_module)  # noqa: F401
+    FAST, Containers, containers, containers_of_module)  # noqa: F401
 
 FILL = r"""
 mkdir -p deep/er cache
@@ -209,10 +209,34 @@ class TestTrouble:
         killer.wait()
         assert "podman failed on the volume uploads with status 137" in said or "cut short" in said
 
+    @pytest.mark.parametrize("said,ends", [
+        ("tar: ./deep: file changed as we read it", 1),
+        ("tar: ./a: File removed before we read it\ntar: ./b: No such file or directory", 2)])
+    def test_a_tree_that_changes_is_a_warning(self, host, uploads, said, ends):
+        change_tar(uploads, said, ends)
+        taken = backup(host, image="localhost/odd")
+        # Once for the tree, and once each time that hard links are asked for.
+        assert set(taken.warnings) == {"volumes/uploads: " + line for line in said.splitlines()}
+
+    @pytest.mark.parametrize("said", ["tar: ./deep: Cannot open: Permission denied",
+                                      "tar: ./a: No such file or directory\nx", ""])
+    def test_anything_else_that_tar_complains_of_is_a_failure(self, host, uploads, said):
+        change_tar(uploads, said, 1)
+        assert "podman failed on the volume uploads with status 1" in self.refused(host, image="localhost/odd")
+
     def test_one_that_takes_too_long(self, host, uploads):
         uploads.inside("uploads", "head -c 300000000 /dev/zero > big")
         assert "did not end within 0.3 s and was killed" in self.refused(host, timeout=0.3)
         assert uploads.podman("ps", "--quiet", "--filter", "label=appstate.backup.helper") == b""
+
+
+def change_tar(containers, said, ends):
+    """An image in which tar seems not to be content with what it did. Its shell would not start another tar."""
+    script = "#!/bin/busybox sh\n/bin/busybox sh \"$@\" && printf '%%s' '%s' >&2; exit %d\n" % (said, ends)
+    containers.run("maker")
+    change = 'rm /bin/sh; printf "%s" "$1" > /bin/sh; chmod 755 /bin/sh'
+    containers.podman("exec", "maker", "sh", "-c", change, "sh", script)
+    containers.podman("commit", "--quiet", "maker", "localhost/odd")
 
 
 def make_database(containers, name, volume="uploads", rows=5):
@@ -256,23 +280,6 @@ class TestDatabases:
         writer.kill()
         writer.communicate()
 
-    def test_one_that_the_host_cannot_read_is_fetched_with_its_log_while_nothing_runs(self, host, uploads, monkeypatch):
-        make_database(uploads, "notes.db")
-        hide(monkeypatch)
-        crash(uploads.mountpoint("uploads") + "/notes.db")
-        taken = backup(host, databases=[{"path": "notes.db"}])
-        database = told(taken)["databases"][0]
-        assert (database["method"], database["passport"]["tables"]) == ("cold", {"notes": 6})
-        assert "notes.db-wal" not in members(taken)
-
-    def test_it_is_refused_while_a_container_uses_it(self, host, uploads, monkeypatch):
-        make_database(uploads, "notes.db")
-        hide(monkeypatch)
-        uploads.run("web", "--volume", "uploads:/data")
-        with pytest.raises(SourceError, match="the running container web uses") as caught:
-            backup(host, databases=[{"path": "notes.db"}])
-        assert "mode: cold" in caught.value.remedy and caught.value.path == "volumes/uploads/notes.db"
-
     def test_one_that_is_missing(self, host, uploads):
         with pytest.raises(SourceError, match="the database notes.db is missing in the volume uploads"):
             backup(host, databases=[{"path": "notes.db"}])
@@ -309,20 +316,54 @@ class TestDatabases:
             holder.close()
 
 
-def hide(monkeypatch):
-    """The engine's place for volumes is none that this host can read, as with one on another machine."""
-    real = places.Place.__init__
-
-    def elsewhere(place, *arguments, **words):
-        real(place, *arguments, **words)
-        place.host_path = "/nowhere/on/this/host"
-    monkeypatch.setattr(places.Place, "__init__", elsewhere)
+@pytest.fixture(scope="module")
+def hidden_of_module():
+    with tempfile.TemporaryDirectory(prefix="ast-", dir=FAST) as place:
+        machine = Containers(os.path.join(place, "c"), hidden=True)
+        yield machine
+        machine.close()
 
 
-def crash(path):
-    """Adds a note whose transaction stays in the log."""
-    script = ("import os, sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-              "c.execute('PRAGMA wal_autocheckpoint=0')\nc.execute(\"INSERT INTO notes VALUES ('crash')\")\n"
-              "os.kill(os.getpid(), 9)")
-    subprocess.run(["python3", "-c", script, path], check=False)
-    assert os.path.getsize(path + "-wal") > 0
+@pytest.fixture
+def hidden(hidden_of_module, monkeypatch):
+    """Containers whose volumes this host cannot read, one of them with a database whose log holds a note."""
+    monkeypatch.setenv("PATH", hidden_of_module.programs + os.pathsep + os.environ["PATH"])
+    hidden_of_module.podman("volume", "create", "uploads")
+    hidden_of_module.enter("python3", "-c", CRASH, hidden_of_module.mountpoint("uploads") + "/notes.db")
+    assert not os.path.exists(hidden_of_module.mountpoint("uploads"))
+    yield hidden_of_module
+    hidden_of_module.clear()
+
+
+CRASH = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode=WAL")
+connection.execute("PRAGMA wal_autocheckpoint=0")
+connection.execute("CREATE TABLE notes (text TEXT)")
+connection.execute("INSERT INTO notes VALUES ('crash')")
+os._exit(0)
+"""
+
+
+class TestHidden:
+    def test_a_database_is_fetched_with_its_log_while_nothing_runs(self, host, hidden):
+        assert b"notes.db-wal" in hidden.inside("uploads", "ls")
+        taken = backup(host, databases=[{"path": "notes.db"}])
+        database = told(taken)["databases"][0]
+        assert (database["method"], database["passport"]["tables"]) == ("cold", {"notes": 1})
+        assert set(members(taken)) == {"", "notes.db"} and not taken.warnings
+
+    def test_it_is_refused_while_a_container_uses_it(self, host, hidden):
+        hidden.run("web", "--volume", "uploads:/data")
+        with pytest.raises(SourceError, match="the running container web uses") as caught:
+            backup(host, databases=[{"path": "notes.db"}])
+        assert "mode: cold" in caught.value.remedy and caught.value.path == "volumes/uploads/notes.db"
+
+    def test_it_comes_back(self, host, hidden):
+        words = {"sources": [source(databases=[{"path": "notes.db"}])]}
+        host.backup(**words)
+        hidden.inside("uploads", "rm notes.db*")
+        host.restore(**words).restore()
+        host.restore(**words).commit()
+        assert hidden.inside("uploads", "ls -A") == b"notes.db\n"
