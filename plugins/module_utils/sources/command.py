@@ -13,10 +13,12 @@ import os
 import shutil
 
 from ..system import files
-from ..system.commands import run_as, stream_command
-from ..system.errors import AppStateError, SourceError
+from ..system.commands import CommandError, run_as, stream_command
+from ..system.errors import AppStateError, SourceError, SpaceError
 from .dump import DumpTaker
 
+# A file system with less than this is full.
+NO_ROOM = 64 * 1024
 # Of what a command says although it succeeds, so much is told.
 MOST_SAID = 300
 
@@ -47,7 +49,13 @@ class CommandTaker(DumpTaker):
         if not self._is_there():
             return False
         with open(os.path.join(directory, name), "wb", buffering=0) as stream:
-            said = dump(self._room.app, self._source, self._room.root, stream)
+            try:
+                said = dump(self._room.app, self._source, self._room.root, stream)
+            except CommandError as error:
+                if files.free_bytes(stream.fileno()) < NO_ROOM:
+                    raise SpaceError("there is no room at the destination for what %s writes" % self._title(),
+                                     path=self._source.path, remedy="Free some space there") from error
+                raise
         if said.strip():
             self._room.warn("%s: %s said: %s" % (self._source.path, self._title(), said.strip()[-MOST_SAID:]))
         return True

@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import errno
 import http.client
-import os
 import socket
 import ssl
 import urllib.error
@@ -93,6 +92,8 @@ def _download(request, path, timeout, max_size):
     where = shown(request.url)
     try:
         return _fetch(request, path, timeout, max_size)
+    except SpaceError:
+        raise
     except AppStateError as error:
         error.message = "%s %s" % (where, error.message)
         raise
@@ -116,15 +117,17 @@ def _fetch(request, path, timeout, max_size):
     asked.operators = set(name.capitalize() for name in headers)
     with _opener(request.ca_file).open(asked, timeout=timeout) as answer:
         if answer.status != 200:
-            raise SourceError("answered %d, and only 200 is a whole answer" % answer.status)
+            raise SourceError("answered %d, and only 200 is a whole answer" % answer.status,
+                              remedy="Check 'url', 'method', 'headers' and 'body'")
         told = _told_length(answer)
         if told is not None and told > max_size:
             raise _too_much(max_size)
         if answer.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-            raise SourceError("answered with a Content-Encoding that was not asked for")
+            raise SourceError("answered with a Content-Encoding that was not asked for",
+                              remedy="Have the server, or what stands before it, send the dump as it is")
         with open(path, "wb", buffering=0) as stream:
             if told is not None:
-                files.need_space(stream.fileno(), told, os.path.dirname(path), "the download")
+                files.need_space(stream.fileno(), told, None, "the download of %s" % shown(request.url))
             size = _copy(answer, stream, told, max_size)
         if told is not None and size != told:
             raise SourceError("was cut: %d of %d bytes came" % (size, told),

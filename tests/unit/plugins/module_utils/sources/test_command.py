@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
 from ansible_collections.appstate.backup.plugins.module_utils.system.commands import CommandError
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, ArchiveError, AssertionFailed, ConfigurationError, DatabaseError, SourceError)
+    AppStateError, ArchiveError, AssertionFailed, ConfigurationError, DatabaseError, SourceError, SpaceError)
 LIVE = "data/notes.db"
 DUMP = "dumps/notes.sql"
 
@@ -120,6 +121,15 @@ def test_what_is_not_what_it_is_declared_to_be_is_refused(host, format, script, 
     host.database(journal="delete")
     text = refused(host, shell(script, format=format), kind)
     assert words in text and "the command /bin/sh gave is no good" in text
+
+
+def test_a_full_destination_is_told_as_what_it_is(host):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", host.destination], check=True)
+    try:
+        text = refused(host, shell("head -c 5000000 /dev/zero", format="raw"), SpaceError)
+    finally:
+        subprocess.run(["umount", host.destination], check=True)
+    assert "no room at the destination for what the command /bin/sh writes" in text
 
 
 def test_assertions_and_damage_later_on_are_found(host):

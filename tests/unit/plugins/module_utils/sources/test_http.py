@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import time
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, AssertionFailed, ConfigurationError, DatabaseError, SourceError)
+    AppStateError, AssertionFailed, ConfigurationError, DatabaseError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.tests.unit.plugins.endpoints import (  # pylint: disable=unused-import
     SECRETS, TOKEN, authority, closed_port, endpoint)  # noqa: F401
 
@@ -157,6 +158,16 @@ def test_too_slow_is_refused(host, source, path, words, text):
     began = time.monotonic()
     assert text in refused(host, source(path, **words))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("path, words", [("/public", "not enough space for the download of"), ("/chunked", "no room for what")])
+def test_a_full_destination_is_told_as_what_it_is(host, source, live, path, words):
+    live.content = bytes(3000000)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", host.destination], check=True)
+    try:
+        assert words in refused(host, source(path, format="raw"), SpaceError)
+    finally:
+        subprocess.run(["umount", host.destination], check=True)
 
 
 def test_a_certificate_of_a_ca_that_is_not_named_is_refused(host, source):
