@@ -24,6 +24,7 @@ PROGRAMS = {
     "cron": "cron",
     "crun": "crun",
     "docker": "docker.io",
+    "docker-compose": "docker-compose",
     "fossil": "fossil",
     "git": "git",
     "ip": "iproute2",

@@ -39,8 +39,8 @@ USE_ANSIBLE_TEST = ("sanity", "integration")
 UNIT = ("busybox", "crun", "docker", "openssl", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd")
 # Programs of the system, by stage; the other stages need none.
 PROGRAMS = {
-    "e2e": ("busybox", "crun", "docker", "fossil", "ip", "mount", "openssl", "podman", "postgres", "rsync", "sqlite3", "ssh",
-            "sshd", "tar", "unshare", "zstd"),
+    "e2e": ("busybox", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl", "podman", "postgres", "rsync",
+            "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
     "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
     "integration": ("sqlite3", "tar", "zstd"),
     "unit-3.8": UNIT,
