@@ -38,8 +38,8 @@ class CommandTaker(DumpTaker):
         if self._source.required:
             raise SourceError("the command %s is not there" % self._source.argv[0], app=self._room.app.name,
                               path=self._source.path,
-                              remedy="Correct 'argv' (a name without a slash is looked for in PATH, which is short under "
-                                     "cron), or set 'required: false' where it need not exist")
+                              remedy="Correct 'argv' (a name without a slash is looked for in PATH, which is short "
+                                     "under cron), or set 'required: false' where it need not exist")
         return False
 
     def _identity(self):

@@ -160,7 +160,8 @@ def test_too_slow_is_refused(host, source, path, words, text):
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("path, words", [("/public", "not enough space for the download of"), ("/chunked", "no room for what")])
+@pytest.mark.parametrize("path, words", [
+    ("/public", "not enough space for the download of"), ("/chunked", "no room for what")])
 def test_a_full_destination_is_told_as_what_it_is(host, source, live, path, words):
     live.content = bytes(3000000)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", host.destination], check=True)
