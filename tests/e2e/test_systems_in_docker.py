@@ -125,7 +125,7 @@ class Story:
     def wreck_scriptor(self):
         """Lose pages, images and the override."""
         self.inside("scriptor-demo", "touch hold; sleep 0.2; rm -r public/uploads/2 public/uploads/3; "
-                    "sqlite3 data/imanager.db 'DELETE FROM files; DELETE FROM items; DELETE FROM users'; "
+                    "sqlite3 -cmd '.timeout 20000' data/imanager.db 'DELETE FROM files; DELETE FROM items; DELETE FROM users'; "
                     "echo '<?php return [];' > data/settings/custom.scriptor-config.php")
 
     def check_scriptor(self):
