@@ -50,13 +50,14 @@ class Story:
         """A version of the console, which is started the next time."""
         self.console.unit(["OPSTAGE_TLS=" + TLS, "OPSTAGE_MIGRATIONS=%d" % migrations])
 
-    def backup(self, app=APP):
+    def backup(self, app=None):
         """Run the backup playbook."""
         time.sleep(1.1)
-        return self.fleet.playbook(BACKUP, {"appstate_apps": [app]})
+        return self.fleet.playbook(BACKUP, {"appstate_apps": [app or APP]})
 
-    def restore(self, app=APP, **variables):
+    def restore(self, app=None, **variables):
         """Run the restore playbook, for good where it goes well."""
+        app = app or APP
         told = {"appstate_apps": [app], "restore_app": app["name"], "restore_commit": True}
         return self.fleet.playbook(RESTORE, dict(told, **variables))
 

@@ -153,7 +153,7 @@ def test_after_a_restore_the_site_is_edited_on(story, restored):
 
 
 def test_the_old_state_is_aside_until_it_is_committed(story, restored):
-    aside = [path for path in restored.results(MODULE, status="ok")[-1]["moved_aside"]]
+    aside = restored.results(MODULE, status="ok")[-1]["moved_aside"]
     assert aside and all(os.path.lexists(story.site.host.path(path)) for path in aside)
     assert story.site.host.run(["sqlite3", next(path for path in aside if "imanager.db." in path),
                                 "SELECT count(*) FROM items"]).stdout == "0\n"

@@ -222,8 +222,8 @@ def test_club_by_places_in_its_volume_keeps_what_is_beside_them(story):
     story.restore(CLUB_BY_PLACES).ok()
     assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5
     assert json.loads(story.club.answer("/admin/missing")) == []
-    assert story.inside("club", "ls /data/cache/later /data/tmp/in-flight").split() == ["/data/cache/later",
-                                                                                      "/data/tmp/in-flight"]
+    assert story.inside("club", "ls /data/cache/later /data/tmp/in-flight").split() == [
+        "/data/cache/later", "/data/tmp/in-flight"]
 
 
 def test_club_on_a_host_where_the_volume_is_gone(story):

@@ -31,7 +31,6 @@ from .places import CHECKS, TREE, Places, placed_members, untold_directories
 from .plan import plan_of_contents, plan_of_manifest
 
 
-
 class Staging:
     """The staging directory of one restore; ``name`` is that of the directory below the root.
 
