@@ -217,8 +217,8 @@ def test_what_is_wrong_is_told_in_one_sentence():
     assert troubles_of(examined()) == []
     with pytest.raises(DatabaseError, match="app notes: /x.db: the database is corrupt: one; two; three. Restore an earlier backup"):
         refuse(examined(False, ["one", "two", "three", "four"]), "notes", "/x.db")
-    with pytest.raises(AssertionFailed, match="app notes: /x.db: an assertion does not hold: no rows. Look into the database"):
-        refuse(examined(assertions=[{"ok": True}, {"ok": False, "message": "no rows"}]), "notes", "/x.db")
+    with pytest.raises(AssertionFailed, match=r"app notes: /x.db: an assertion does not hold: no rows \(SELECT 1\). Look into the"):
+        refuse(examined(assertions=[{"ok": True}, {"ok": False, "message": "no rows", "sql": "SELECT 1"}]), "notes", "/x.db")
 
 
 def test_passports_are_compared_by_all_that_both_could_read():
