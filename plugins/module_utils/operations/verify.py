@@ -239,7 +239,8 @@ class _Verifying:
         try:
             state = store.stage(Staged(directory, None, COPY, None), record, begun)
         except StoreUnreachable as error:
-            self._notes.append("%s was not restored for a trial: %s" % (store.title, error.message))
+            self._notes.append("%s was not restored for a trial: %s%s" % (
+                store.title, error.message, ". " + error.remedy if error.remedy else ""))
             return []
         except AppStateError as error:
             return [error.message]
