@@ -125,7 +125,8 @@ class Story:
     def wreck_scriptor(self):
         """Lose pages, images and the override."""
         self.inside("scriptor-demo", "touch hold; sleep 0.2; rm -r public/uploads/2 public/uploads/3; "
-                    "sqlite3 -cmd '.timeout 20000' data/imanager.db 'DELETE FROM files; DELETE FROM items; DELETE FROM users'; "
+                    "sqlite3 -cmd '.timeout 20000' data/imanager.db "
+                    "'DELETE FROM files; DELETE FROM items; DELETE FROM users'; "
                     "echo '<?php return [];' > data/settings/custom.scriptor-config.php")
 
     def check_scriptor(self):
@@ -203,7 +204,7 @@ def test_club_by_its_volume(story):
     assert not [name for name in listed if name.startswith(("data/cache", "data/logs", "data/tmp"))]
     named = story.inside("club", "sqlite3 /data/db/club.db 'SELECT count(*) FROM versions'")
     assert source(backups.manifests()[0], "data")["databases"][0]["passport"]["tables"]["versions"] <= int(named)
-    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 /data/db/club.db 'DELETE FROM versions; "
+    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 -cmd '.timeout 20000' /data/db/club.db 'DELETE FROM versions; "
                  "DELETE FROM tokens'; rm -r /data/blobs/screenshots /data/blobs/packages/package1")
     story.restore(CLUB).ok()
     assert json.loads(story.club.answer("/api/v1/health"))["status"] == "ok"

@@ -66,14 +66,16 @@ class TarReader:
         stream: has ``read(count)``.
         on_refused: called with the path and a text for each member of a kind that is never extracted, which is then
             skipped; without it such a member ends the reading.
+        several: whether more than one tar may stand in the stream, one after the other.
 
     Attributes:
         last: path of the member that was begun last, for messages.
     """
 
-    def __init__(self, stream, on_refused=None):
+    def __init__(self, stream, on_refused=None, several=False):
         self._stream = stream
         self._on_refused = on_refused
+        self._several = several
         self._left = 0
         self._pad = 0
         self.last = None
@@ -121,8 +123,9 @@ class TarReader:
         while True:
             block = self._exactly(BLOCK)
             if not any(block):
-                self._to_the_end()
-                return None
+                block = self._after_zeros() if self._several else self._to_the_end()
+                if block is None:
+                    return None
             kind = _checked_type(block)
             if kind in (b"x", b"g", b"L", b"K"):
                 extra = self._extra(block)
@@ -155,6 +158,19 @@ class TarReader:
         if not 0 <= size <= HEADER_MOST:
             raise ArchiveError("a header of the archive asks for %d bytes" % size)
         return self._exactly(size + -size % BLOCK)[:size]
+
+    def _after_zeros(self):
+        """The first block of the next tar, or None where the one that has ended was the last."""
+        left = ZEROS_MOST
+        while left > 0:
+            start = self._stream.read(BLOCK)
+            if not start:
+                return None
+            block = start + self._exactly(BLOCK - len(start))
+            if any(block):
+                return block
+            left -= BLOCK
+        raise ArchiveError("the archive goes on after its end")
 
     def _to_the_end(self):
         left = ZEROS_MOST

@@ -44,6 +44,14 @@ cd "${path%%/*}/" && exec tar -c -f - "./${path##*/}"
 """ % ABSENT
 # $1 is a directory, the rest are paths below it.
 _TAKE_SOME = 'cd "$1" && shift && exec tar -c -f - "$@"'
+# Likewise, but each path has a tar of its own, so that none tells another as a hard link.
+_TAKE_EACH = """
+cd "$1" || exit
+shift
+status=0
+for path in "$@"; do tar -c -f - "$path" || status=$?; done
+exit $status
+"""
 # $1 is a directory, the rest are paths below it; a line for each.
 _LOOK = """
 cd "$1" || exit
@@ -77,6 +85,10 @@ class Helper:
     def take_some(self, paths):
         """A Stream with the tar of some files, by their paths (bytes) inside the source."""
         return self._start(_TAKE_SOME, [self.path] + [b"./" + path for path in paths])
+
+    def take_each(self, paths):
+        """A Stream with one tar after the other, each of one of the files."""
+        return self._start(_TAKE_EACH, [self.path] + [b"./" + path for path in paths])
 
     def take_from_layer(self):
         """A Stream with the tar of one path in the container's own layer; works on stopped containers too."""

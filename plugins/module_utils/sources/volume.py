@@ -12,6 +12,7 @@ the container are not the host's.
 from __future__ import annotations
 
 import re
+import tempfile
 
 from ..archive.members import DIRECTORY, FILE, HARD_LINK, LINK, shown, stays_inside
 from ..archive.tar import TarReader
@@ -65,7 +66,7 @@ class VolumeTaker(Taker):
         self._writer = None
         self._skipped = None
         self._is_directory = False
-        self._hard_links = []
+        self._hard_links = _Waiting()
         self._counts = {"members": 0, "bytes": 0}
         self.present = False
 
@@ -127,21 +128,17 @@ class VolumeTaker(Taker):
         if not self._read(self._helper.take(without), self._member):
             return
         # tar tells each file of several names but once; the others are asked for, and become files of their own.
-        while self._hard_links:
-            batch, self._hard_links = _batch(self._hard_links)
-            told = len(self._hard_links)
-            self._read(self._helper.take_some(batch), self._member)
-            if len(self._hard_links) - told >= len(batch):
-                raise SourceError("%s keeps telling hard links without their files" % self._place.engine.name)
+        while self._hard_links.count:
+            self._read(self._helper.take_each(self._hard_links.take()), self._linked)
 
     def _write_layer(self):
         """One file of the container's own layer: the engine puts it into a tar, whether the container runs or not."""
         self._read(self._helper.take_from_layer(), self._single_file)
 
     def _read(self, opened, take):
-        """Reads one tar to its end; False where there is nothing to take, and need not be."""
+        """Reads a stream of tar to its end; False where there is nothing to take, and need not be."""
         with opened as stream:
-            reader = TarReader(stream, self._left_out)
+            reader = TarReader(stream, self._left_out, several=True)
             try:
                 for member in reader:
                     take(member, reader)
@@ -198,7 +195,7 @@ class VolumeTaker(Taker):
             return
         member.path, member.owner, member.group = self._path(inner), "", ""
         if member.type == HARD_LINK:
-            self._hard_links.append(inner)
+            self._hard_links.add(inner)
         elif member.type == LINK:
             if stays_inside(member.target, inner.count(b"/")):
                 self._add(member)
@@ -209,6 +206,11 @@ class VolumeTaker(Taker):
             self._add(member)
         else:
             self._file(member, reader)
+
+    def _linked(self, member, reader):
+        """A file of several names, by one of the others; unless it has become something else meanwhile."""
+        if member.type == FILE:
+            self._member(member, reader)
 
     def _single_file(self, member, reader):
         """The source is a file, not a directory."""
@@ -264,6 +266,7 @@ class VolumeTaker(Taker):
         return told
 
     def close(self):
+        self._hard_links.close()
         if self._databases is not None:
             self._databases.close()
 
@@ -280,10 +283,35 @@ def _only_changed(said):
     return bool(lines) and all(_CHANGED.match(line) for line in lines)
 
 
-def _batch(paths):
-    """``(as many of the paths as one command takes, the rest)``."""
-    size, count = 0, 0
-    while count < len(paths) and size < ARGUMENTS_MOST:
-        size += len(paths[count]) + 16
-        count += 1
-    return paths[:count], paths[count:]
+class _Waiting:
+    """Paths that wait for their turn, first come first served; not in memory, however many there are.
+
+    Attributes:
+        count: how many wait.
+    """
+
+    def __init__(self):
+        self._file = None
+        self._taken = 0
+        self.count = 0
+
+    def add(self, path):
+        """One more."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()
+        self._file.seek(0, 2)
+        self._file.write(path + b"\0")
+        self.count += 1
+
+    def take(self):
+        """As many as one command takes."""
+        self._file.seek(self._taken)
+        paths = self._file.read(ARGUMENTS_MOST).split(b"\0")[:-1]
+        self._taken += sum(len(path) + 1 for path in paths)
+        self.count -= len(paths)
+        return paths
+
+    def close(self):
+        """Forgets them."""
+        if self._file is not None:
+            self._file.close()

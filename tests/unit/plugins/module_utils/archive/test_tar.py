@@ -377,3 +377,22 @@ def test_what_is_left_out_has_no_content():
     odd.type, odd.size = tarfile.BLKTYPE, 512
     with pytest.raises(ArchiveError, match="with content"):
         list(tar.TarReader(io.BytesIO(odd.tobuf(tarfile.GNU_FORMAT) + bytes(512) + tar.END), lambda path, what: None))
+
+
+def one_file(path):
+    return tar.header(Member(path, FILE, 5)) + b"bytes" + tar.padding(5)
+
+
+@pytest.mark.parametrize("zeros", [tar.END, bytes(512), bytes(10240)])
+def test_several_tars_can_stand_in_one_stream(zeros):
+    data = io.BytesIO(one_file(b"a") + zeros + one_file(b"b") + one_file(b"c") + zeros)
+    reader = tar.TarReader(data, several=True)
+    assert [(member.path, b"".join(reader.content())) for member in reader] == [
+        (path, b"bytes") for path in (b"a", b"b", b"c")]
+
+
+@pytest.mark.parametrize("cut", [1, 511, 513, 1023, 1025])
+def test_a_cut_in_one_of_several_is_noticed(cut):
+    data = (one_file(b"a") + tar.END + one_file(b"b"))[:-cut]
+    with pytest.raises(ArchiveError, match="cut short"):
+        list(tar.TarReader(io.BytesIO(data), several=True))
