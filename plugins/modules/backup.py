@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - appstate.backup.app
   - appstate.backup.app.places
+  - appstate.backup.attributes
 options:
   accept_shrink:
     description:
@@ -29,24 +30,17 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - In check mode it is looked whether everything is there that a backup needs, and nothing is written or stopped.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
     details:
       - Shows the newest backup before and after.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: none
     details:
       - Each run takes a new backup.
-  platform:
-    description: Target operating systems.
-    platforms: linux
-    support: full
 seealso:
   - module: appstate.backup.backup_info
   - module: appstate.backup.backup_verify

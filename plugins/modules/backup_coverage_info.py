@@ -14,6 +14,8 @@ description:
     covers it.
   - A database is covered only by a source of type V(sqlite). One that is taken as a plain file is not.
   - The walk stays on the file systems that it begins on, and leaves out the places of the system, caches, and the backups of the apps.
+extends_documentation_fragment:
+  - appstate.backup.attributes
 options:
   apps:
     description:
@@ -45,21 +47,14 @@ options:
     default: 300
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - Never changes anything.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: N/A
     details:
       - Never changes anything.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 seealso:
   - module: appstate.backup.backup

@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - appstate.backup.app.app
   - appstate.backup.app.places
+  - appstate.backup.attributes
 options:
   which:
     description:
@@ -34,17 +35,10 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 seealso:
   - module: appstate.backup.backup_prune

@@ -14,6 +14,7 @@ description:
   - Only manifests are read, so thousands are listed quickly. Use M(appstate.backup.backup_verify) to read archives too.
 extends_documentation_fragment:
   - appstate.backup.app.app_optional
+  - appstate.backup.attributes
 options:
   archive:
     description:
@@ -21,21 +22,14 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - Never changes anything.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: N/A
     details:
       - Never changes anything.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 seealso:
   - module: appstate.backup.backup

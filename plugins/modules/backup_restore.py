@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - appstate.backup.app
   - appstate.backup.app.selection
   - appstate.backup.app.places
+  - appstate.backup.attributes
 options:
   state:
     description:
@@ -55,24 +56,17 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - In check mode the backup is chosen and read in full, and nothing is extracted.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
     details:
       - Shows the paths that are replaced, and where their old state goes.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
     details:
       - A restore of the same backup that waits for its commit or rollback is not repeated.
-  platform:
-    description: Target operating systems.
-    platforms: linux
-    support: full
 seealso:
   - module: appstate.backup.backup
   - module: appstate.backup.backup_verify

@@ -15,6 +15,7 @@ description:
     use it to be given a file of somebody else.
 extends_documentation_fragment:
   - appstate.backup.app
+  - appstate.backup.attributes
 options:
   target_root:
     description:
@@ -22,19 +23,12 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
     details:
       - Shows the first hundred paths.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 seealso:
   - module: appstate.backup.backup_restore

@@ -14,6 +14,8 @@ description:
   - Everything is read in one transaction, by a process that runs as the database's owner, within limits of time and memory.
   - A file that is missing, or that is no SQLite database, makes the task fail. Nothing is ever created in its place.
   - A database that is found to be damaged does not make the task fail. RV(database.integrity.ok) says so.
+extends_documentation_fragment:
+  - appstate.backup.attributes
 options:
   path:
     description:
@@ -37,21 +39,14 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - Never changes anything.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: N/A
     details:
       - Never changes anything.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 notes:
   - To read a database in WAL mode, SQLite makes the files C(-wal) and C(-shm) beside it where they are missing. They hold no data,

@@ -17,6 +17,8 @@ description:
     is nothing to do.
   - The database is not backed up first. M(appstate.backup.sqlite_snapshot) keeps a copy, M(appstate.backup.backup) all of an
     application's state.
+extends_documentation_fragment:
+  - appstate.backup.attributes
 options:
   path:
     description:
@@ -31,17 +33,10 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  platform:
-    description: Target operating systems.
-    platforms: linux
     support: full
 notes:
   - With O(confirm), the task fails with the exit code 75 while a process holds any of the files open, and names the process. Only

@@ -65,24 +65,18 @@ options:
     default: "0600"
 extends_documentation_fragment:
   - ansible.builtin.files
+  - appstate.backup.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
     support: full
     details:
       - Whether the database can be read and O(dest) can be made is found out. Whether it is sound is not.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: none
     details:
       - Each run takes a new snapshot. Without O(force) a second run to the same file fails.
-  platform:
-    description: Target operating systems.
-    platforms: linux
-    support: full
 notes:
   - To read a database in WAL mode, SQLite makes the files C(-wal) and C(-shm) beside it where they are missing. They hold no data,
     and they belong to the database's owner.
