@@ -65,7 +65,8 @@ CLUB = {
 
 # Of the same volume only what is worth it; the rest of it stays as it is.
 CLUB_BY_PLACES = dict(CLUB, name="club-places", sources=[
-    {"type": "volume", "container": "club", "container_path": "/data/db", "path": "db", "databases": [{"path": "club.db"}],
+    {"type": "volume", "container": "club", "container_path": "/data/db", "path": "db",
+     "databases": [{"path": "club.db"}],
      "image": "docker.io/library/busybox", "replaces": "db/club.db"},
     {"type": "volume", "container": "club", "container_path": "/data/blobs", "path": "blobs",
      "image": "docker.io/library/busybox", "replaces": "blobs"}])
@@ -204,8 +205,9 @@ def test_club_by_its_volume(story):
     assert not [name for name in listed if name.startswith(("data/cache", "data/logs", "data/tmp"))]
     named = story.inside("club", "sqlite3 /data/db/club.db 'SELECT count(*) FROM versions'")
     assert source(backups.manifests()[0], "data")["databases"][0]["passport"]["tables"]["versions"] <= int(named)
-    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 -cmd '.timeout 20000' /data/db/club.db 'DELETE FROM versions; "
-                 "DELETE FROM tokens'; rm -r /data/blobs/screenshots /data/blobs/packages/package1")
+    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 -cmd '.timeout 20000' /data/db/club.db "
+                 "'DELETE FROM versions; DELETE FROM tokens'; "
+                 "rm -r /data/blobs/screenshots /data/blobs/packages/package1")
     story.restore(CLUB).ok()
     assert json.loads(story.club.answer("/api/v1/health"))["status"] == "ok"
     assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5
@@ -218,8 +220,10 @@ def test_club_by_places_in_its_volume_keeps_what_is_beside_them(story):
     story.backup(CLUB_BY_PLACES).ok()
     listed = Backups(story.host, "club-places").listed()
     assert "db/club.db" in listed and "blobs/screenshots/package3/1.0.0/1.png" in listed
-    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 /data/db/club.db 'DELETE FROM versions; DELETE FROM tokens'; "
-                 "rm -r /data/blobs/screenshots; mkdir -p /data/cache /data/tmp; touch /data/cache/later /data/tmp/in-flight")
+    story.inside("club", "touch /data/hold; sleep 0.2; sqlite3 -cmd '.timeout 20000' /data/db/club.db "
+                 "'DELETE FROM versions; DELETE FROM tokens'; "
+                 "rm -r /data/blobs/screenshots; mkdir -p /data/cache /data/tmp; "
+                 "touch /data/cache/later /data/tmp/in-flight")
     story.restore(CLUB_BY_PLACES).ok()
     assert len(json.loads(story.club.answer("/api/packages", *TOKEN))["packages"]) == 5
     assert json.loads(story.club.answer("/admin/missing")) == []

@@ -10,6 +10,8 @@ method of the application. While a file ROOT/hold is there, a server does not wr
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import http.server
 import json
 import os
@@ -22,7 +24,7 @@ import time
 import urllib.parse
 
 
-class Application:
+class Application(abc.ABC):
     """An application whose state lies below a root."""
 
     port = 8080
@@ -35,6 +37,8 @@ class Application:
     def __init__(self, root):
         self.root = root
         self.number = 0
+        # In a container every run has the same process number.
+        self.run = os.urandom(4).hex()
         self.port = int(os.environ.get("PORT", self.port))
 
     def path(self, *parts):
@@ -48,13 +52,14 @@ class Application:
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
+    def connected(self):
+        """A connection for the length of a ``with``: one that is left open by an error would hold its locks."""
+        return contextlib.closing(self.open())
+
     def query(self, text, values=()):
         """All rows of a query."""
-        connection = self.open()
-        try:
+        with self.connected() as connection:
             return connection.execute(text, values).fetchall()
-        finally:
-            connection.close()
 
     def create(self, script, mode="wal"):
         """Make the database."""
@@ -78,9 +83,9 @@ class Application:
     def work(self):
         """One write of its own, into the database and, before that, into files."""
 
+    @abc.abstractmethod
     def answer(self, method, path, body, headers):
         """What is answered to a request: a status, and a text, bytes, something for JSON, or an iterator of bytes."""
-        raise NotImplementedError
 
     def certificate(self):
         """The paths of certificate and key where it speaks TLS."""

@@ -86,7 +86,7 @@ class Club(Application):
 
     def work(self):
         """A package gets a new version: the tarball first, then its row and a line in the audit log."""
-        version = "2.%d.%d" % (os.getpid(), self.number)
+        version = "2.%s.%d" % (self.run, self.number)
         statement = self.publish("package0", version)
         statement += "INSERT INTO audit_log VALUES ('now', 'owner', 'published %s');" % version
         self.change("BEGIN;" + statement + "COMMIT;")
@@ -96,11 +96,8 @@ class Club(Application):
         if postgresql():
             execute(script)
             return
-        connection = self.open()
-        try:
+        with self.connected() as connection:
             connection.executescript(script)
-        finally:
-            connection.close()
 
     def answer(self, method, path, body, headers):
         """Health, packages for who has a token, tarballs, and what the admin page says is missing."""

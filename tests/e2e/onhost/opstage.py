@@ -57,11 +57,10 @@ class Opstage(Application):
         unknown = found - set(KNOWN)
         if unknown:
             raise SystemExit("migrations of a newer version: %s" % ", ".join(sorted(unknown)))
-        connection = self.open()
-        for name in KNOWN:
-            if name not in found:
-                connection.executescript(applied(name))
-        connection.close()
+        with self.connected() as connection:
+            for name in KNOWN:
+                if name not in found:
+                    connection.executescript(applied(name))
 
     def certificate(self):
         """Of TLS, where there is one."""
@@ -70,9 +69,8 @@ class Opstage(Application):
 
     def work(self):
         """An agent says that it lives."""
-        connection = self.open()
-        connection.execute("INSERT INTO AuditEvent (action, actor) VALUES ('agent.heartbeat', 'a1')")
-        connection.close()
+        with self.connected() as connection:
+            connection.execute("INSERT INTO AuditEvent (action, actor) VALUES ('agent.heartbeat', 'a1')")
 
     def answer(self, method, path, body, headers):
         """Diagnostics for everybody, the download for the owner."""
@@ -96,11 +94,10 @@ class Opstage(Application):
             return 500, {"error": "no space left on device"}
         if misfortune == "html":
             return 200, PAGE
-        source = self.open()
         target = sqlite3.connect(":memory:")
-        source.backup(target)
-        source.execute("INSERT INTO AuditEvent (action, actor) VALUES ('backup.sqlite.created', 'u1')")
-        source.close()
+        with self.connected() as source:
+            source.backup(target)
+            source.execute("INSERT INTO AuditEvent (action, actor) VALUES ('backup.sqlite.created', 'u1')")
         return 200, pieces(target.serialize(), misfortune)
 
 

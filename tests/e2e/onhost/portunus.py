@@ -72,16 +72,14 @@ class Portunus(Application):
         (found,) = self.query("SELECT max(version) FROM schema_migrations")[0]
         if found > KNOWN:
             refuse("startup.schema_version_too_new", 78)
-        connection = self.open()
-        for version in range(found + 1, KNOWN + 1):
-            connection.execute("INSERT INTO schema_migrations VALUES (?, 'now')", (version,))
-        connection.close()
+        with self.connected() as connection:
+            for version in range(found + 1, KNOWN + 1):
+                connection.execute("INSERT INTO schema_migrations VALUES (?, 'now')", (version,))
 
     def work(self):
         """Traffic is counted."""
-        connection = self.open()
-        connection.execute("INSERT INTO traffic VALUES (?, 1 + ? % 30, 1500)", (self.number, self.number))
-        connection.close()
+        with self.connected() as connection:
+            connection.execute("INSERT INTO traffic VALUES (?, 1 + ? % 30, 1500)", (self.number, self.number))
 
     def answer(self, method, path, body, headers):
         """Its health, with what the database has."""

@@ -75,18 +75,17 @@ class Scriptor(Application):
 
     def work(self):
         """A page is edited: a new image, then its row and a new text."""
-        name = "1/edit-%d-%d.png" % (os.getpid(), self.number)
+        name = "1/edit-%s-%d.png" % (self.run, self.number)
         if self.number % 5 == 0:
             self.write_file("public/uploads/" + name, picture(name))
-        connection = self.open()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE items SET updated = updated + 1 WHERE id = 1")
-        if self.number % 5 == 0:
-            connection.execute("INSERT INTO files (item_id, path, title) VALUES (1, ?, 'An edit')", (name,))
-        connection.execute("INSERT INTO settings VALUES (?, 'revision')",
-                           ("edit-%d-%d" % (os.getpid(), self.number),))
-        connection.execute("COMMIT")
-        connection.close()
+        with self.connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("UPDATE items SET updated = updated + 1 WHERE id = 1")
+            if self.number % 5 == 0:
+                connection.execute("INSERT INTO files (item_id, path, title) VALUES (1, ?, 'An edit')", (name,))
+            connection.execute("INSERT INTO settings VALUES (?, 'revision')",
+                               ("edit-%s-%d" % (self.run, self.number),))
+            connection.execute("COMMIT")
 
     def answer(self, method, path, body, headers):
         """The frontend, the editor, and the uploads."""
