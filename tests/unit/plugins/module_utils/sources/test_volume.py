@@ -371,6 +371,7 @@ class TestHidden:
 
 def test_more_hard_links_than_one_command_takes(host, containers):
     containers.podman("volume", "create", "uploads")
-    containers.inside("uploads", 'echo content > 0; name=$(printf %0200d 0); for n in $(seq 400); do ln 0 $name$n; done')
+    containers.inside("uploads", "echo content > 0; name=$(printf %0200d 0); "
+                      "for n in $(seq 400); do ln 0 $name$n; done")
     found = members(backup(host))
     assert len(found) == 402 and {content for unused, content in found.values()} == {None, b"content\n"}
