@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from abc import abstractmethod
 from contextlib import ExitStack, contextmanager
 
 from ..archive.members import FILE, Member
@@ -32,17 +33,17 @@ class DumpTaker(Taker):
         self._proof = None
         self._record = {"type": source.type, "path": source.path, "present": False, "format": source.format}
 
+    @abstractmethod
     def _fetch(self, directory, name):
         """Brings the dump to a file that is there and empty, in a directory by its path.
 
         Returns:
             False where there is nothing to dump, and nothing is required.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _title(self):
         """What the dump comes from, for messages; nothing secret is in it."""
-        raise NotImplementedError
 
     def _seen(self, directory, name):
         """Looks at the dump before it is checked."""

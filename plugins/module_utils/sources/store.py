@@ -11,6 +11,8 @@ kept in the journal of the restore: it has to be JSON.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from ..system.errors import QueryError
 
 
@@ -31,7 +33,7 @@ class Staged:
         self.lines = lines
 
 
-class Store:
+class Store(ABC):
     """Restores one source that is a store.
 
     Args:
@@ -48,10 +50,11 @@ class Store:
         self._root = root
 
     @property
+    @abstractmethod
     def title(self):
         """What messages call it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stage(self, staged, record, state):
         """Brings the new state beside the live one, and proves it there; the app may still run.
 
@@ -67,7 +70,6 @@ class Store:
         Returns:
             The state with what the next steps have to know. It may have ``warnings``, a list of texts.
         """
-        raise NotImplementedError
 
     def query(self, state, sql):
         """What was staged is asked: the values of the first column as bytes, which can be gone through more than once.
@@ -80,25 +82,25 @@ class Store:
     def refuse_held(self, state):
         """Raises BusyError that names who still uses the live state."""
 
+    @abstractmethod
     def name_aside(self, state, stamp):
         """The state with the name that old state will have (``stamp`` tells the time); nothing is changed yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, state):
         """Old state aside, new state in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def back(self, state):
         """Wholly old again, however far ``forward`` or an earlier ``back`` came before it was killed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self, state):
         """Deletes what stands aside; nothing there is fine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def discard(self, state):
         """Removes what was staged, also by a ``stage`` that was killed (then the state is what that one was given)."""
-        raise NotImplementedError
 
     def asides(self, state):
         """Texts that tell the operator where old state stands."""

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 
-class Taker:
+
+class Taker(ABC):
     """Takes one source; ``room`` is the backup's ``Room`` (see ``taking``).
 
     The steps come in this order, each for all sources before the next. Whatever one of them raises ends the backup.
@@ -24,9 +26,9 @@ class Taker:
     def prepare(self):
         """Takes what has to be of one moment: databases their snapshots, before any file is read."""
 
+    @abstractmethod
     def write(self, writer):
         """Adds the source's members to an ``ArchiveWriter``."""
-        raise NotImplementedError
 
     def finish(self):
         """Waits for what runs beside, and raises what it found: nothing that is unfit becomes part of a backup."""
@@ -35,9 +37,9 @@ class Taker:
         """The Members that are a part of the backup and do not lie in its archive."""
         return ()
 
+    @abstractmethod
     def record(self):
         """What the manifest says of this source: ``type``, ``path``, ``present``, ``members``, ``bytes``, and more."""
-        raise NotImplementedError
 
     def publish(self):
         """The backup is about to get its name: what lies beside the archive gets its own."""
