@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
@@ -60,13 +59,15 @@ def test_what_is_no_database_is_refused(run, place, words):
     assert os.path.exists(path)
 
 
-def test_a_process_that_holds_it_is_named(run, place, path):
+def test_a_process_that_holds_it_is_named(run, place, path, capfd):
     os.unlink(path + "-wal")
     holder = place.process(path, "connection.execute('SELECT count(*) FROM accounts').fetchone()\nready()\ntime.sleep(60)")
     for check in (True, False):
         result = run.failed(path=path, confirm=True, check=check)
         assert result["exit_code"] == 75 and "process %d" % holder.pid in result["msg"]
-    assert "process %d" % holder.pid in json.dumps(run.ok(path=path)["warnings"])
+    # Beside a controller, which a test is, ansible-core 2.19 shows warnings itself.
+    warned = str(run.ok(path=path).get("warnings", "")) + capfd.readouterr().err
+    assert "process %d" % holder.pid in warned
     assert os.path.exists(path)
 
 
