@@ -5,6 +5,7 @@
 # What a stage runs stands in tests/tools/stages.py; TESTS="…" narrows a stage to some of its tests.
 CHECK = python3 tests/tools/check.py
 SIZE = full
+WORDS =
 TESTS =
 
 .DEFAULT_GOAL := help
@@ -38,6 +39,10 @@ unit unit-3.8 unit-3.11 unit-3.13 lint sanity build integration e2e:
 bench: ## Measure speed, memory and pauses; SIZE=small for a quick look
 	@mkdir -p build
 	@python3 tests/bench/bench.py --size $(SIZE) --json build/bench.json
+
+.PHONY: torture
+torture: ## Try to break each promise on purpose, for up to an hour (root); WORDS="--row kill" for a part
+	@python3 tests/tools/torture.py $(WORDS)
 
 .PHONY: clean
 clean: ## Remove all that was made, but not the virtual environments

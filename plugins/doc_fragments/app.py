@@ -18,9 +18,11 @@ options:
       - "Keys of the app: V(name), V(profile), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
         V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(mode) (V(live)
         or V(cold)), V(service), V(health), V(version), V(version_max), V(retention), V(shrink_guard), V(hooks),
-        V(monitoring), V(schedule) and V(allow_network_destination)."
+        V(monitoring), V(schedule), V(allow_network_destination), V(remotes), V(encryption) and V(filename)."
+      - "Keys of each of the V(remotes): V(name), V(remote), V(options) or V(config_file), V(host), V(retention), V(delete),
+        V(bandwidth), V(attempts) and V(timeout)."
       - "Each source has a V(type), a V(path), and V(required). The types are V(sqlite), V(files), V(postgresql), V(command),
-        V(http) and V(volume)."
+        V(http), V(volume) and V(bucket)."
       - "Keys of a source of type V(sqlite): V(assertions) (each with V(sql) and V(min), V(max) or V(equals)), V(method)
         (V(auto), V(backup), V(clone) or V(vacuum)), V(foreign_keys), V(references) (each with V(sql) and V(under)),
         V(sidecars) and V(allow_any_file_system)."
@@ -35,6 +37,8 @@ options:
       - "Keys of a source of type V(volume): V(volume), or V(container) and V(container_path); V(engine) (V(auto),
         V(podman) or V(docker)), V(project), V(image), V(method) (V(helper) or V(exec)), V(exclude), V(databases) and
         V(timeout)."
+      - "Keys of a source of type V(bucket): V(remote), V(options) (a dictionary, what rclone has to know of it) or
+        V(config_file), V(exclude) and V(timeout)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
     required: true
@@ -48,9 +52,11 @@ options:
       - "Keys of the app: V(name), V(profile), V(root), V(sources), V(destination), V(owner), V(group), V(file_mode),
         V(directory_mode), V(compression) (V(auto), V(zstd) or V(gzip)), V(snapshot_deadline) (seconds), V(mode) (V(live)
         or V(cold)), V(service), V(health), V(version), V(version_max), V(retention), V(shrink_guard), V(hooks),
-        V(monitoring), V(schedule) and V(allow_network_destination)."
+        V(monitoring), V(schedule), V(allow_network_destination), V(remotes), V(encryption) and V(filename)."
+      - "Keys of each of the V(remotes): V(name), V(remote), V(options) or V(config_file), V(host), V(retention), V(delete),
+        V(bandwidth), V(attempts) and V(timeout)."
       - "Each source has a V(type), a V(path), and V(required). The types are V(sqlite), V(files), V(postgresql), V(command),
-        V(http) and V(volume)."
+        V(http), V(volume) and V(bucket)."
       - "Keys of a source of type V(sqlite): V(assertions) (each with V(sql) and V(min), V(max) or V(equals)), V(method)
         (V(auto), V(backup), V(clone) or V(vacuum)), V(foreign_keys), V(references) (each with V(sql) and V(under)),
         V(sidecars) and V(allow_any_file_system)."
@@ -65,6 +71,8 @@ options:
       - "Keys of a source of type V(volume): V(volume), or V(container) and V(container_path); V(engine) (V(auto),
         V(podman) or V(docker)), V(project), V(image), V(method) (V(helper) or V(exec)), V(exclude), V(databases) and
         V(timeout)."
+      - "Keys of a source of type V(bucket): V(remote), V(options) (a dictionary, what rclone has to know of it) or
+        V(config_file), V(exclude) and V(timeout)."
       - An unknown key is an error that names the app. The guide of the collection describes each key.
     type: dict
     required: false
@@ -84,6 +92,21 @@ options:
     type: path
 """
 
+    REMOTE = r"""
+options:
+  remote:
+    description:
+      - Name of one of the V(remotes) of the app. What is there is meant, instead of what is at the destination. An archive is read as
+        a stream, and needs no room on the host.
+      - O(remote) and O(archive) exclude one another.
+    type: str
+  remote_host:
+    description:
+      - The host whose backups are meant at the O(remote), by the name of its directory there.
+      - Defaults to V(host) of the remote, or to the name of the host itself.
+    type: str
+"""
+
     SELECTION = r"""
 options:
   which:
@@ -101,5 +124,18 @@ options:
     description:
       - Path on the host of one archive. This can be a backup of this collection, with or without the manifest beside it, or
         what an old shell recipe made, a tar in any compression, a SQLite database, or a compressed one.
+    type: path
+"""
+
+    IDENTITY = r"""
+options:
+  identity:
+    description:
+      - The secret key, of age or SSH, that opens an encrypted archive. It is only ever in memory on the host.
+      - O(identity) and O(identity_file) exclude one another.
+    type: str
+  identity_file:
+    description:
+      - Path on the host of a file with that key.
     type: path
 """

@@ -15,7 +15,11 @@ import re
 
 from .crontab import FIELDS, is_field
 from .description import Reader, is_whole
+from .drilling import Drilling, Objectives, read_drilling, read_objectives
+from .encryption import read_recipients
+from .naming import read_rolling_name
 from .profiles.profiles import resolve
+from .remote import read_remotes
 from .settings import read_settings
 from .source import SourceReader, read_sources
 from .system.errors import ConfigurationError
@@ -43,11 +47,16 @@ class App:
         version_max: the newest version of data that the installed application understands: a number, or the command
             that prints it as a list; None where nobody says.
         settings: what a run does beside the backup itself; see ``settings.Settings``.
+        remotes: the Remotes that each backup is copied to.
+        recipients: public keys that its backups are encrypted to; none where they are not encrypted.
+        rolling_name: the RollingName that its files have, or None.
+        objectives: what is asked of its backups, see ``drilling.Objectives``.
+        drilling: how a drill of them is done, see ``drilling.Drilling``.
     """
 
     def __init__(self, name, root, destination, sources, owner=None, group=None, file_mode=None, directory_mode=None,
                  compression="auto", snapshot_deadline=300.0, service=None, health=None, settings=None, mode="live",
-                 version=None, version_max=None):
+                 version=None, version_max=None, remotes=(), recipients=(), rolling_name=None, objectives=None, drilling=None):
         self.name = name
         self.root = root
         self.destination = destination
@@ -64,6 +73,11 @@ class App:
         self.mode = mode
         self.version = version
         self.version_max = version_max
+        self.remotes = tuple(remotes)
+        self.recipients = tuple(recipients)
+        self.rolling_name = rolling_name
+        self.objectives = objectives or Objectives()
+        self.drilling = drilling or Drilling()
 
     @property
     def directory(self):
@@ -76,6 +90,18 @@ class App:
             if source.path == path:
                 return source
         return None
+
+    def remote(self, name):
+        """The remote of that name.
+
+        Raises:
+            ConfigurationError: it has none.
+        """
+        for remote in self.remotes:
+            if remote.name == name:
+                return remote
+        raise ConfigurationError("has no remote %r" % name, app=self.name,
+                                 remedy="Its remotes are: %s" % (", ".join(each.name for each in self.remotes) or "none"))
 
     def full_path(self, source):
         """The absolute path of a source, as an error or a child process needs it."""
@@ -101,7 +127,8 @@ class Version:
 
 APP_KEYS = ("name", "profile", "root", "owner", "group", "file_mode", "directory_mode", "destination", "compression",
             "sources", "service", "health", "snapshot_deadline", "retention", "shrink_guard", "hooks", "monitoring",
-            "allow_network_destination", "schedule", "mode", "version", "version_max")
+            "allow_network_destination", "schedule", "mode", "version", "version_max", "remotes", "encryption", "filename",
+            "objectives", "drill")
 SERVICE_KEYS = ("name", "stop", "start")
 VERSION_KEYS = ("sql", "source", "application", "container")
 HEALTH_KEYS = ("url", "status", "expression", "timeout", "retries", "delay", "validate_certs")
@@ -125,6 +152,7 @@ def parse_app(told, need_destination=True):
     destination = reader.absolute(told, "destination") if need_destination or told.get("destination") else None
     reader.optional(told, "schedule", reader.schedule)
     sources = tuple(read_sources(reader, told.get("sources")))
+    settings = read_settings(reader, told)
     app = App(
         name, root, destination, sources,
         owner=reader.optional(told, "owner", reader.account), group=reader.optional(told, "group", reader.account),
@@ -133,11 +161,17 @@ def parse_app(told, need_destination=True):
         compression=reader.choice(told, "compression", COMPRESSIONS),
         snapshot_deadline=reader.seconds(told, "snapshot_deadline", 300.0),
         service=reader.optional(told, "service", reader.service),
-        health=reader.optional(told, "health", reader.health), settings=read_settings(reader, told),
+        health=reader.optional(told, "health", reader.health), settings=settings,
         mode=reader.choice(told, "mode", MODES), version=reader.version(told, sources),
-        version_max=reader.optional(told, "version_max", reader.version_max))
+        version_max=reader.optional(told, "version_max", reader.version_max), remotes=read_remotes(reader, told),
+        recipients=read_recipients(reader, told),
+        rolling_name=read_rolling_name(reader, told, name, settings.retention.timezone),
+        objectives=read_objectives(reader, told), drilling=read_drilling(reader, told))
     reader.destination_outside(app)
     reader.can_be_stopped(app)
+    reader.mirrors_stay_here(app)
+    reader.drills_apart(app)
+    reader.drills_with_a_key(app)
     return app
 
 
@@ -225,6 +259,27 @@ class _AppReader(SourceReader):
         if app.mode == "cold" and app.service is None:
             self.fail("'mode' is cold, and without a 'service' it is not known how the app is stopped and started",
                       "Give it a 'service', or leave 'mode' out")
+
+    def mirrors_stay_here(self, app):
+        for source in app.sources:
+            if getattr(source, "method", None) == "rsync" and (app.remotes or app.recipients):
+                self.fail("the source %r says 'method: rsync'; such a mirror stays beside its backups, unencrypted, so it "
+                          "goes with neither 'remotes' nor 'encryption'" % source.path,
+                          "Take it with 'method: archive'")
+
+    def drills_apart(self, app):
+        unit = app.drilling.boot.unit if app.drilling.boot is not None else None
+        if unit is not None and unit[:-len(".service")] == (app.service or {}).get("name", "").partition(".service")[0]:
+            self.fail("'unit' of 'boot' is the app's own service, which a drill would stop", "Make another one for drills")
+        boot, health, live = app.drilling.boot, app.drilling.health or app.health, app.health or {}
+        if boot is not None and not boot.isolated and health is not None and health["url"] == live.get("url"):
+            self.fail("'isolated: false' of 'boot' starts a copy of the app beside the live one, whose 'health' would answer for it",
+                      "Give 'drill' a 'health' of its own, whose URL has {port} in it")
+
+    def drills_with_a_key(self, app):
+        if app.drilling.scheduled and app.recipients:
+            self.fail("'schedule' of 'drill' does not go with 'encryption': the identity that opens its backups is not on the host",
+                      "Leave 'schedule' out, and run the playbook appstate.backup.drill with drill_identity_file where the identity is")
 
     def destination_outside(self, app):
         if app.destination is None:

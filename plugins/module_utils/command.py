@@ -15,12 +15,18 @@ import os
 import signal
 import sys
 import time
+from functools import lru_cache
 
 from . import configuration
+from .archive.age import read_identity
 from .catalog import catalog, holds
+from .catalog.remote import catalog_at
 from .monitor import audit
 from .operations import service
-from .operations.check import check
+from .operations.access import refuse_access
+from .operations.check import check, require_programs
+from .operations.drill import LATEST, RANDOM, DrillRequest
+from .operations.drill_run import run_drill, summary_of
 from .operations.hold import hold, release
 from .operations.prune import prune_recorded
 from .operations.restore import Request, Restore
@@ -29,8 +35,7 @@ from .operations.run import Interrupted, refuse_run, run_backup
 from .operations.selection import select
 from .operations.verify import LEVELS, verify
 from .progress import Progress
-from .system import files
-from .system.errors import AppStateError, ConfigurationError, RestoreError
+from .system.errors import AppStateError, ConfigurationError, RestoreError, refused
 from .system.files import readable
 from .system.machine import this_machine
 from .system.zones import require_zone
@@ -45,7 +50,9 @@ examples:
   appstate-backup run                         back up every app, prune, report
   appstate-backup list scriptor               what there is, newest first
   appstate-backup verify scriptor             prove that the newest can be restored
+  appstate-backup drill scriptor              rehearse the restore, and measure it
   appstate-backup restore scriptor --before 2026-11-19T03:00:00Z
+  appstate-backup restore scriptor --remote offsite --identity -
   appstate-backup rollback scriptor           put back what was there before
   appstate-backup commit scriptor             or delete it
 
@@ -56,6 +63,7 @@ exit status:
 files:
   /etc/appstate-backup/apps.d/APP.json        what to do
   /var/lib/appstate-backup/status/APP.json    how the last run ended
+  /var/lib/appstate-backup/drills/APP.json    what drills found
   /var/lib/appstate-backup/audit.jsonl        who did what, and when"""
 
 
@@ -76,6 +84,8 @@ def main(arguments=None):
         # Whoever read our output has had enough; the interpreter would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _failed(options, refused(error, "%s failed" % options.action))
 
 
 def _interrupt(*unused):
@@ -127,6 +137,7 @@ def run_apps(options, machine):
         worst = _worse(worst, ran.exit_code)
         told.append({"app": name, "exit_code": ran.exit_code, "warnings": ran.warnings,
                      "backup": None if ran.backup is None else ran.backup.to_dict(machine.now()),
+                     "copies": [copied.to_dict() for copied in ran.copies],
                      "pruned": [] if ran.pruned is None else ran.pruned.removed,
                      "error": None if ran.error is None else ran.error.to_dict()})
         for warning in ran.warnings:
@@ -136,6 +147,9 @@ def run_apps(options, machine):
         if ran.backup is not None and not options.json:
             _print("%s  %s  verified to content, %.1f s" % (
                 ran.backup.id, readable(ran.backup.manifest.archive["size"]), ran.backup.manifest.content["duration"]))
+            for copied in ran.copies:
+                if copied.error is None:
+                    _print("  copied to %s in %.1f s" % (copied.path, copied.seconds))
         if isinstance(ran.error, Interrupted):
             break
     _say(options, told, None)
@@ -164,15 +178,39 @@ def list_apps(options, machine):
     """``list``: all backups, newest first."""
     now, told, lines = machine.now(), [], []
     for app in _apps(options):
-        backups, held = catalog.list_backups(app.directory, app.name), _held(app)
+        there = _catalog(options, app, machine)
+        backups = catalog.list_backups(app.directory, app.name) if there is None else there.list()
+        held = _held(app)
         if options.json:
             told.extend(dict(backup.to_dict(now), held=backup.id in held) for backup in backups)
         else:
             lines.extend(_line(backup, now, backup.id in held) for backup in backups)
         if not backups:
-            lines.append("%s  has no backups in %s" % (app.name, app.directory))
+            lines.append("%s  has no backups in %s" % (app.name, app.directory if there is None else there.place))
     _say(options, told, "\n".join(lines))
     return 0
+
+
+def _catalog(options, app, machine):
+    """The RemoteCatalog that the options name, or None."""
+    if options.remote is None:
+        if options.remote_host is not None:
+            raise ConfigurationError("--remote-host needs --remote")
+        return None
+    return catalog_at(app, options.remote, machine, options.remote_host)
+
+
+def _identity(options):
+    """The secret keys in the file that the options name, or None."""
+    if options.identity == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "replace")  # What no key has, age refuses.
+    return None if options.identity is None else read_identity(options.identity)
+
+
+def _selection(options, app, machine):
+    """What ``select`` takes beside the app."""
+    return {"which": options.id, "before": options.before, "archive": options.archive,
+            "remote": _catalog(options, app, machine), "identity": _identity(options)}
 
 
 def _line(backup, now, held):
@@ -191,20 +229,16 @@ def _age(seconds):
 
 def _held(app):
     try:
-        directory = files.open_directory(app.directory)
+        return holds.held_in(app.directory)
     except OSError:
         return set()
-    try:
-        return holds.held_ids(directory)
-    finally:
-        os.close(directory)
 
 
 def verify_app(options, machine):
     """``verify``: says what is wrong, member by member."""
     app = _app(options)
     progress = Progress(sys.stderr, app.name)
-    with select(app, options.id, options.before, options.archive) as selected:
+    with select(app, **_selection(options, app, machine)) as selected:
         progress.begin("verification", selected.manifest and selected.manifest.bytes)
         try:
             found = verify(selected, options.level, app, progress.add)
@@ -219,11 +253,65 @@ def verify_app(options, machine):
     return 0 if found.ok else 1
 
 
+def drill_apps(options, machine):
+    """``drill``: rehearses restores; an app that fails does not keep the others from their turn."""
+    names = configuration.app_names(options.config, options.apps)
+    if len(names) > 1 and (options.archive is not None or options.id not in (LATEST, RANDOM)):
+        raise ConfigurationError("what '--archive' or '--id' names is of one app", remedy="Name it")
+    # Standard input can be read but once.
+    worst, told, identity = 0, [], lru_cache(1)(lambda: _identity(options))
+    for name in names:
+        try:
+            done, exit_code = _drill(options, machine, configuration.read_app(options.config, name), identity)
+        except AppStateError as error:
+            worst = _worse(worst, error.exit_code)
+            told.append({"app": name, "ok": False, "problem": str(error)})
+            _complain(error)
+            continue
+        worst = _worse(worst, exit_code)
+        told.append(done.to_dict())
+        for warning in done.warnings:
+            _complain("app %s: warning: %s" % (name, warning))
+        if not done.ok:
+            _complain("app %s: %s" % (name, summary_of(done)))
+        elif not options.json:
+            _print("%s  %s" % (name, _measured(done)))
+        if done.interrupted:
+            break
+    _say(options, told, None)
+    return worst
+
+
+def _drill(options, machine, app, identity):
+    """``(Drill, exit status)`` of one app; what stands in the way of a request is told as a drill that failed is."""
+    try:
+        request = DrillRequest(options.id, options.within, options.archive, _catalog(options, app, machine), identity())
+    except AppStateError as error:
+        request = error
+    progress = Progress(sys.stderr, app.name)
+    progress.begin("drill", None)
+    try:
+        done = run_drill(app, machine, request, progress.add)
+    finally:
+        progress.end()
+    return done, 0 if done.ok else getattr(request, "exit_code", 1)
+
+
+def _measured(done):
+    parts = [summary_of(done)]
+    if done.rpo is not None:
+        parts.append("newest backup %s old" % _age(done.rpo).strip())
+    if done.rto is not None:
+        parts.append("back after %.1f s" % done.rto)
+    return ", ".join(parts)
+
+
 def prune_apps(options, machine):
     """``prune``: removes what the rules do not keep, and says why the others stay."""
     told = []
     for app in _apps(options):
-        pruned = prune_recorded(app, machine, options.dry_run)
+        remote = None if options.remote is None else app.remote(options.remote)
+        pruned = prune_recorded(app, machine, options.dry_run, remote)
         told.append({"app": app.name, "removed": pruned.removed, "asides": pruned.asides,
                      "decisions": [decision.to_dict() for decision in pruned.decisions]})
         if not options.json:
@@ -243,16 +331,18 @@ def restore_app(options, machine):
     """``restore``: stage, stop, swap, start, probe; and back again where that fails."""
     app = _app(options)
     progress = Progress(sys.stderr, app.name)
-    request = Request(app, options.id, options.before, options.archive, options.only, options.target_root, options.force)
+    selection = _selection(options, app, machine)
+    request = Request(app, only=options.only, target_root=options.target_root, force=options.force, **selection)
     restore = Restore(app, machine, request, progress.add)
-    try:
-        with select(app, options.id, options.before, options.archive) as selected:
-            progress.begin("extraction", selected.manifest and selected.manifest.bytes)
-        outcome = restore.validate() if options.validate_only else restore.stage()
-    finally:
-        progress.end()
-    if not options.validate_only and outcome.state == "staged":
-        outcome = restore.restore() if request.root != app.root else _swap(machine, restore, app)
+    with restore.alone():
+        try:
+            with select(app, **selection) as selected:
+                progress.begin("extraction", selected.manifest and selected.manifest.bytes)
+            outcome = restore.validate() if options.validate_only else restore.stage()
+        finally:
+            progress.end()
+        if not options.validate_only and outcome.state == "staged":
+            outcome = restore.restore() if request.root != app.root else _swap(machine, restore, app)
     told = outcome.to_dict()
     for warning in told["warnings"]:
         _complain("app %s: warning: %s" % (app.name, warning))
@@ -338,6 +428,9 @@ def validate_file(options, unused):
     """``validate``: whether a file can be the configuration of an app on this host, wherever it lies now."""
     app = configuration.parse_file(options.file)
     require_zone(app.settings.retention.timezone)
+    require_programs(app)
+    if options.account is not None:
+        refuse_access(app, options.account, options.state_directory, options.lock_directory)
     _say(options, {"app": app.name}, "%s describes the app %s" % (options.file, app.name))
     return 0
 
@@ -364,15 +457,22 @@ def _parser():
     commands.required = True
     _many(commands, "run", run_apps, "back up, verify, prune, report").add_argument(
         "--accept-shrink", action="store_true", help="take what databases hold now as right")
-    _many(commands, "list", list_apps, "list backups, newest first")
-    _many(commands, "prune", prune_apps, "remove backups that the rules do not keep").add_argument(
-        "-n", "--dry-run", action="store_true", help="only say what would be removed, and why the others stay")
+    _at_remote(_many(commands, "list", list_apps, "list backups, newest first"))
+    pruner = _many(commands, "prune", prune_apps, "remove backups that the rules do not keep")
+    pruner.add_argument("-n", "--dry-run", action="store_true",
+                        help="only say what would be removed, and why the others stay")
+    pruner.add_argument("--remote", metavar="NAME", help="at one of the app's remotes")
     _many(commands, "check", check_apps, "look at configuration, paths and the age of backups")
-    _command(commands, "validate", validate_file, "look whether a file can be an app's configuration").add_argument(
-        "file", metavar="FILE")
+    validator = _command(commands, "validate", validate_file, "look whether a file can be an app's configuration")
+    validator.add_argument("file", metavar="FILE")
+    validator.add_argument("--as", dest="account", metavar="USER", help="look also whether this user, and not root, can back the app up")
     verifier = _one(commands, "verify", verify_app, "prove that a backup is good")
     verifier.add_argument("--level", choices=LEVELS, default="content")
     _choosing(verifier)
+    driller = _many(commands, "drill", drill_apps, "rehearse a restore in scratch space, and measure it")
+    driller.add_argument("--id", metavar="ID", default=LATEST, help="a backup's id, or 'random'; the newest good one by default")
+    driller.add_argument("--within", metavar="TIME", help="with --id random, the time that it is chosen from, as 30d")
+    _archived(driller)
     restorer = _one(commands, "restore", restore_app, "restore in one safe step")
     _choosing(restorer)
     restorer.add_argument("--validate-only", action="store_true", help="extract and validate, then remove it again")
@@ -411,4 +511,16 @@ def _command(commands, name, function, text):
 def _choosing(parser):
     parser.add_argument("--id", metavar="ID", default="latest", help="a backup's id; the newest good one by default")
     parser.add_argument("--before", metavar="TIME", help="the newest at or before a time, as 2026-11-19T03:00:00Z")
+    _archived(parser)
+
+
+def _archived(parser):
     parser.add_argument("--archive", metavar="FILE", help="an archive, also one that an old shell script made")
+    _at_remote(parser)
+    parser.add_argument("--identity", metavar="FILE", help="the secret key that opens an encrypted archive; - reads it from "
+                                                           "standard input")
+
+
+def _at_remote(parser):
+    parser.add_argument("--remote", metavar="NAME", help="one of the app's remotes, instead of the destination")
+    parser.add_argument("--remote-host", metavar="HOST", help="whose backups are meant there; this host's by default")

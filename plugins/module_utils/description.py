@@ -95,7 +95,8 @@ class Reader:
         """A list, or an empty one where there is none."""
         value = told.get(key) or []
         if not isinstance(value, (list, tuple)):
-            self.fail("%r of %s is a list, not %r" % (key, what, value))
+            # A text or a dictionary in this place may be, or hold, a secret.
+            self.fail("%r of %s is a list, not %s" % (key, what, value if is_whole(value) else "a " + type(value).__name__))
         return value
 
     def account(self, told, key):

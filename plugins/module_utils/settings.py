@@ -92,10 +92,10 @@ def read_settings(reader, told):
     hooks = _part(reader, told, "hooks", HOOK_KEYS)
     monitoring = _part(reader, told, "monitoring", MONITORING_KEYS)
     return Settings(
-        _retention(reader, told), reader.percent(shrink, "rows", 50, "'shrink_guard'"),
+        read_retention(reader, told, "'retention'"), reader.percent(shrink, "rows", 50, "'shrink_guard'"),
         reader.percent(shrink, "size", 75, "'shrink_guard'"), reader.commands(hooks, "before", "'hooks'"),
         reader.commands(hooks, "after", "'hooks'"), reader.commands(hooks, "on_error", "'hooks'"),
-        reader.seconds(hooks, "timeout", 300.0, "'hooks'"), _ping(reader, monitoring),
+        reader.seconds(hooks, "timeout", 300.0, "'hooks'"), read_ping(reader, monitoring),
         reader.optional(monitoring, "metrics_directory", reader.absolute),
         reader.optional(monitoring, "max_age", lambda part, key: reader.duration(part, key, "'monitoring'")),
         reader.flag(monitoring, "syslog", True, "'monitoring'"),
@@ -110,20 +110,21 @@ def _part(reader, told, key, keys):
     return part
 
 
-def _retention(reader, told):
+def read_retention(reader, told, what):
+    """The Retention below that key of a dictionary; ``what`` is what messages call it."""
     part = _part(reader, told, "retention", RETENTION_KEYS)
-    what = "'retention'"
     retention = Retention(
         {key: reader.count(part, key, what) for key in COUNTS},
         reader.optional(part, "keep_within", lambda each, key: reader.duration(each, key, what)),
         reader.text(part, "timezone", what) if part.get("timezone") is not None else "UTC",
         reader.optional(part, "before_restore", lambda each, key: reader.duration(each, key, what)))
     if set(part) - {"timezone", "before_restore"} and retention.keeps_all:
-        reader.fail("'retention' keeps nothing", "Set at least one of %s" % ", ".join(COUNTS + ("keep_within",)))
+        reader.fail("%s keeps nothing" % what, "Set at least one of %s" % ", ".join(COUNTS + ("keep_within",)))
     return retention
 
 
-def _ping(reader, monitoring):
+def read_ping(reader, monitoring):
+    """The Ping in a dictionary of whom to tell, or None."""
     told = monitoring.get("ping")
     if told is None:
         return None

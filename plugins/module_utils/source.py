@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 from .description import Reader, is_whole
+from .remote import DAY, PLACE_KEYS, read_place
 
 SNAPSHOT_METHODS = ("auto", "backup", "clone", "vacuum")
 FILES_METHODS = ("archive", "rsync")
@@ -309,8 +310,34 @@ class VolumeSource:
                    reader.databases(told, cls.DATABASE_KEYS, what), reader.seconds(told, "timeout", 3600.0, what))
 
 
+class BucketSource:
+    """The objects of a bucket, or below a prefix in it; or of anything else that rclone reaches.
+
+    Attributes:
+        place: the ``remote.Place`` of it; its timeout is for each call of rclone.
+        exclude: patterns, as a FilesSource has them.
+    """
+
+    type = "bucket"
+    KEYS = ("type", "path", "required", "exclude", "timeout") + PLACE_KEYS
+
+    def __init__(self, path, place, required=True, exclude=()):
+        self.path = path
+        self.place = place
+        self.required = required
+        self.exclude = tuple(exclude)
+
+    @classmethod
+    def read(cls, reader, told, what):
+        place = read_place(reader, told, what, DAY)
+        path = reader.relative(told, what) if told.get("path") else "buckets/%s" % reader.file_name(
+            re.split("[:/]", place.remote)[-1], what)
+        return cls(path, place, reader.flag(told, "required", True, what),
+                   reader.texts(told.get("exclude") or [], "'exclude' of %s" % what))
+
+
 SOURCES = {kind.type: kind for kind in (SqliteSource, FilesSource, PostgresqlSource, CommandSource, HttpSource,
-                                        VolumeSource)}
+                                        VolumeSource, BucketSource)}
 
 
 def read_sources(reader, told):
@@ -425,7 +452,7 @@ class SourceReader(Reader):
 
     def file_name(self, name, what):
         """A name of something else as one part of a path."""
-        if "/" in name or name in (".", ".."):
+        if "/" in name or name in ("", ".", ".."):
             self.fail("%s needs a 'path', since %r cannot be a file's name" % (what, name),
                       "Name the place that it gets in an archive")
         return name

@@ -14,6 +14,9 @@ description:
     that passes C(integrity_check) and the assertions of the app; then files, in one streaming pass.
   - The finished archive is read back before it gets its final name. What is listed can be restored.
   - Either a whole, verified backup is published, or the module fails and leaves nothing behind.
+  - A backup of an app with C(remotes) is then copied to each of them, and checked there. One that fails does not cost the others
+    their copies, nor the backup at the destination, and fails the module.
+  - A backup of an app with C(encryption) is encrypted to its recipients. No secret key is needed, or left, on the host.
   - An app whose C(mode) is V(cold) is stopped while its state is read, and started again whatever happens. Where it cannot be
     started the module fails, also when the backup is good and published.
   - It is the same run that the schedule starts on the host. Hooks of the app are run, backups that its retention does not keep
@@ -123,6 +126,27 @@ cold:
   description: Whether the app was, or in check mode would be, stopped for the backup.
   returned: success
   type: bool
+copies:
+  description: How the backup was copied to each remote of the app. One that failed fails the module, and the backup stays.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    remote:
+      description: Name of the remote.
+      type: str
+    path:
+      description: Where the archive is. V(null) where the copy failed.
+      type: str
+    size:
+      description: Bytes that were sent.
+      type: int
+    seconds:
+      description: How long it took, the look at what had arrived included.
+      type: float
+    problem:
+      description: Why it failed, or V(null).
+      type: str
 pruned:
   description: Ids of the backups that were removed.
   returned: success
@@ -139,6 +163,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog im
 from ansible_collections.appstate.backup.plugins.module_utils.module import (
     APP, PLACES, app_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
+from ansible_collections.appstate.backup.plugins.module_utils.operations.copies import reach
 from ansible_collections.appstate.backup.plugins.module_utils.operations.run import refuse_destination, run_backup
 
 
@@ -149,7 +174,9 @@ def work(module: AnsibleModule, params: dict) -> dict:
     if module.check_mode:
         check_backup(app, machine)
         refuse_destination(app)
-        result = {"changed": True, "backup": None, "complete": True, "pruned": []}
+        for remote in app.remotes:
+            reach(app, remote, machine)
+        result = {"changed": True, "backup": None, "complete": True, "copies": [], "pruned": []}
     else:
         result = _ran(run_backup(app, machine, accept_shrink=params["accept_shrink"]), machine)
     result["cold"] = app.mode == "cold"
@@ -163,7 +190,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 def _ran(ran, machine):
     """A run as the module's result; an alarm fails the module although there is a backup."""
     result = {"changed": ran.backup is not None, "backup": None if ran.backup is None else ran.backup.to_dict(machine.now()),
-              "complete": ran.complete, "pruned": [] if ran.pruned is None else ran.pruned.removed,
+              "complete": ran.complete, "copies": [copied.to_dict() for copied in ran.copies], "pruned": [] if ran.pruned is None else ran.pruned.removed,
               "warnings": ran.warnings}
     if ran.error is not None:
         result.update(failed=True, msg=str(ran.error), exit_code=ran.error.exit_code, error=ran.error.to_dict())

@@ -10,10 +10,11 @@ module: backup_info
 short_description: List the backups of an application
 version_added: 0.1.0
 description:
-  - Lists all backups of an app at its destination, newest first, or tells of one archive.
+  - Lists all backups of an app at its destination, or at one of its remotes, newest first, or tells of one archive.
   - Only manifests are read, so thousands are listed quickly. Use M(appstate.backup.backup_verify) to read archives too.
 extends_documentation_fragment:
   - appstate.backup.app.app_optional
+  - appstate.backup.app.remote
   - appstate.backup.attributes
 options:
   archive:
@@ -49,6 +50,12 @@ EXAMPLES = r"""
         - type: sqlite
           path: data/imanager.db
   register: catalog
+
+- name: List what there is at a remote
+  appstate.backup.backup_info:
+    app: "{{ appstate_apps | first }}"
+    remote: offsite
+  register: offsite
 
 - name: Show how old each of them is
   ansible.builtin.debug:
@@ -102,6 +109,9 @@ backups:
     host:
       description: The host it was made on.
       type: str
+    encryption:
+      description: The C(recipients) that it is encrypted to. V(null) where it is not encrypted.
+      type: dict
     sources:
       description: What was taken of each source, with the passports of databases.
       type: list
@@ -110,20 +120,23 @@ backups:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
-from ansible_collections.appstate.backup.plugins.module_utils.module import app_or_archive, discreet, machine_of, run
+from ansible_collections.appstate.backup.plugins.module_utils.module import (
+    REMOTE, app_or_archive, catalog_of, discreet, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import describe
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
     app = app_or_archive(params)
     now = machine_of(params).now()
+    there = catalog_of(params, app)
     if params["archive"] is not None:
         return {"changed": False, "backups": [describe(params["archive"], now)]}
-    return {"changed": False, "backups": [backup.to_dict(now) for backup in list_backups(app.directory, app.name)]}
+    backups = list_backups(app.directory, app.name) if there is None else there.list()
+    return {"changed": False, "backups": [backup.to_dict(now) for backup in backups]}
 
 
 def main() -> None:
-    argument_spec = {"app": {"type": "dict"}, "archive": {"type": "path"}}
+    argument_spec = dict(REMOTE, app={"type": "dict"}, archive={"type": "path"})
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 

@@ -18,6 +18,13 @@ extends_documentation_fragment:
   - appstate.backup.app.app
   - appstate.backup.app.places
   - appstate.backup.attributes
+options:
+  remote:
+    description:
+      - Name of the remote that is pruned, by its own C(retention), or by that of the app where it has none. Without it, the
+        destination is pruned.
+      - Nothing is removed at a remote that says C(delete) is V(false).
+    type: str
 attributes:
   check_mode:
     support: full
@@ -87,7 +94,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.prune i
 
 def work(module: AnsibleModule, params: dict) -> dict:
     app = app_of(params)
-    pruned = prune_recorded(app, machine_of(params), module.check_mode)
+    remote = None if params["remote"] is None else app.remote(params["remote"])
+    pruned = prune_recorded(app, machine_of(params), module.check_mode, remote)
     result = {"changed": pruned.changed, "removed": pruned.removed, "asides": pruned.asides,
               "decisions": [decision.to_dict() for decision in pruned.decisions]}
     if module._diff:
@@ -98,7 +106,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 
 def main() -> None:
-    run(discreet(AnsibleModule)(argument_spec=dict(APP, **PLACES), supports_check_mode=True), work)
+    run(discreet(AnsibleModule)(argument_spec=dict(APP, remote={"type": "str"}, **PLACES), supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ description:
     starts and probes it afterwards.
 extends_documentation_fragment:
   - appstate.backup.app
+  - appstate.backup.app.remote
   - appstate.backup.app.selection
+  - appstate.backup.app.identity
   - appstate.backup.app.places
   - appstate.backup.attributes
 options:
@@ -91,6 +93,13 @@ EXAMPLES = r"""
     only:
       - data/imanager.db
 
+- name: Restore on a fresh host what another one had sent away, encrypted
+  appstate.backup.backup_restore:
+    app: "{{ appstate_apps | first }}"
+    remote: offsite
+    remote_host: web1
+    identity: "{{ vault_backup_identity }}"
+
 - name: Put back what was there before the restore
   appstate.backup.backup_restore:
     app: "{{ appstate_apps | first }}"
@@ -130,15 +139,15 @@ moved_aside:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.module import (
-    APP, PLACES, SELECTION, app_of, discreet, machine_of, run)
+    APP, IDENTITY, PLACES, REMOTE, SELECTION, app_of, discreet, machine_of, run, selection_of)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Request, Restore
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
     # What a restore set aside is known without the backups.
-    app = app_of(params, params["archive"] is None and params["state"] in ("staged", "restored"))
-    request = Request(app, params["which"], params["before"], params["archive"], params["only"], params["target_root"],
-                      params["force"])
+    app = app_of(params, params["archive"] is None and params["remote"] is None and params["state"] in ("staged", "restored"))
+    request = Request(app, only=params["only"], target_root=params["target_root"], force=params["force"],
+                      **selection_of(params, app))
     restore = Restore(app, machine_of(params), request)
     if module.check_mode:
         outcome = restore.predict(params["state"], params["validate_only"])
@@ -159,7 +168,7 @@ def main() -> None:
         APP, state={"type": "str", "choices": ["staged", "restored", "committed", "rolled_back"], "default": "restored"},
         validate_only={"type": "bool", "default": False}, target_root={"type": "path"},
         only={"type": "list", "elements": "str", "default": []}, force={"type": "bool", "default": False},
-        **SELECTION, **PLACES)
+        **REMOTE, **SELECTION, **IDENTITY, **PLACES)
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 

@@ -14,13 +14,18 @@ description:
   - Fails if anything is wrong, and lists all of it.
 extends_documentation_fragment:
   - appstate.backup.app.app_optional
+  - appstate.backup.app.remote
   - appstate.backup.app.selection
+  - appstate.backup.app.identity
   - appstate.backup.attributes
 options:
   level:
     description:
       - V(presence) looks whether the manifest and the archive are there and fit.
       - V(checksum) also reads every byte of the archive and compares each member with what was backed up.
+      - An encrypted archive is opened with O(identity). Without one, V(checksum) says whether the bytes of the archive are those that
+        were written, and V(content) fails. With one, V(checksum) shows that the identity opens the archive, and writes nothing of what
+        is in it to a disk.
       - V(content) also extracts the databases to a private place, one after the other, and examines them. They have to pass
         C(integrity_check), to be what they were (their passport), and to hold to the assertions of O(app).
     type: str
@@ -54,6 +59,13 @@ EXAMPLES = r"""
       sources:
         - type: sqlite
           path: data/imanager.db
+
+- name: Prove that the key in escrow opens what is at the remote, without writing plain text to a disk
+  appstate.backup.backup_verify:
+    app: "{{ appstate_apps | first }}"
+    remote: offsite
+    identity: "{{ vault_backup_identity }}"
+    level: checksum
 
 - name: Verify an archive that a shell script made
   appstate.backup.backup_verify:
@@ -98,14 +110,14 @@ backup:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.module import (
-    SELECTION, app_or_archive, discreet, machine_of, run)
+    IDENTITY, REMOTE, SELECTION, app_or_archive, discreet, machine_of, run, selection_of)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
 from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import LEVELS, verify
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
     app = app_or_archive(params)
-    with select(app, params["which"], params["before"], params["archive"]) as selected:
+    with select(app, **selection_of(params, app)) as selected:
         found = verify(selected, params["level"], app)
         result = {"changed": False, "verified": found.ok, "level": found.level, "problems": found.problems,
                   "members": found.members, "warnings": found.notes, "backup": selected.to_dict(machine_of(params).now())}
@@ -118,8 +130,8 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 
 def main() -> None:
-    argument_spec = dict(SELECTION, app={"type": "dict"},
-                         level={"type": "str", "choices": list(LEVELS), "default": "content"})
+    argument_spec = dict(app={"type": "dict"}, level={"type": "str", "choices": list(LEVELS), "default": "content"},
+                         **REMOTE, **SELECTION, **IDENTITY)
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 

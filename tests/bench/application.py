@@ -31,6 +31,7 @@ class Application:
 
     Attributes:
         root: the application's root directory.
+        temporary: directory for temporary files of what is measured.
     """
 
     def __init__(self, place: Path, paths: list[str], space: bool = True) -> None:
@@ -38,16 +39,17 @@ class Application:
         self.paths = paths
         self.root = place / "app"
         self.space = space
-        self._temporary = place / "temporary"
+        self.temporary = place / "temporary"
         self._destination = self.place / "backups"
         self._recipe = self.place / "recipe"
         self._restored = self.place / "restored"
         self._app = self.place / "app.json"
-        self._temporary.mkdir(parents=True)
+        self.temporary.mkdir(parents=True)
         (self.place / "state").mkdir()
-        self._app.write_text(json.dumps(self._describe()), encoding="utf-8")
+        self._app.write_text(json.dumps(self.describe()), encoding="utf-8")
 
-    def _describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
+        """Return it as an operator describes it."""
         database = {"type": "sqlite", "path": data.DATABASE,
                     "assertions": [{"sql": "SELECT count(*) FROM items", "min": 1}]}
         files = [{"type": "files", "path": path} for path in self.paths]
@@ -61,7 +63,7 @@ class Application:
 
     def our_backup(self) -> tuple[Figures, int]:
         """(a): return what a backup took, and the archive's size."""
-        _renew(self._destination)
+        renew(self._destination)
         figures = self._measure(engine.backup_command(self._app, self.place / "state"), self._destination)
         return figures, int(json.loads(figures.output)["size"])
 
@@ -75,7 +77,7 @@ class Application:
 
     def _recipe_backup(self, recipe: Recipe, name: str) -> tuple[Figures, int]:
         archive = self._recipe / name
-        _renew(self._recipe)
+        renew(self._recipe)
         command = recipe(self.root, self._recipe / "scratch", archive, self.paths)
         return self._measure(command, self._recipe), archive.stat().st_size
 
@@ -85,30 +87,35 @@ class Application:
         Raises:
             subprocess.TimeoutExpired: it had not ended by then, and was killed.
         """
-        _renew(self._recipe)
-        return measure(recipes.backup_alone(self.root, self._recipe), self._temporary, timeout=timeout)
+        renew(self._recipe)
+        return measure(recipes.backup_alone(self.root, self._recipe), self.temporary, timeout=timeout)
 
     def our_restore(self) -> Figures:
         """(d): return what a restore of our last backup to an empty root took."""
-        _renew(self._restored)
+        renew(self._restored)
         command = engine.restore_command(self._app, self.place / "state", self._restored)
         return self._checked(self._measure(command, self._restored))
 
     def plain_unpacking(self) -> Figures:
         """(e): return what unpacking the last gzip archive took."""
-        _renew(self._restored)
+        renew(self._restored)
         command = recipes.unpack(self._recipe / GZIP_ARCHIVE, self._restored)
         return self._checked(self._measure(command, self._restored))
 
     def _measure(self, command: list[str], directory: Path) -> Figures:
-        return measure(command, self._temporary, directory if self.space else None)
+        return measure(command, self.temporary, directory if self.space else None)
 
     def _checked(self, figures: Figures) -> Figures:
-        """Return the figures; a restore that leaves something out is no measurement."""
-        restored, live = (_bytes_below(top) for top in (self._restored, self.root))
-        if restored != live:
-            raise RuntimeError("%d bytes were restored of %d" % (restored, live))
+        """Return the figures."""
+        checked(self._restored, self.root)
         return figures
+
+
+def checked(restored: Path, root: Path) -> None:
+    """Raise RuntimeError where a restore has left something out: that is no measurement."""
+    found, live = (_bytes_below(top) for top in (restored, root))
+    if found != live:
+        raise RuntimeError("%d bytes were restored of %d" % (found, live))
 
 
 def _bytes_below(top: Path) -> int:
@@ -117,7 +124,7 @@ def _bytes_below(top: Path) -> int:
                for name in names if not name.endswith(("-wal", "-shm")))
 
 
-def _renew(directory: Path) -> None:
+def renew(directory: Path) -> None:
     """Make a directory anew, empty."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()

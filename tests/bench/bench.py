@@ -26,6 +26,8 @@ import report
 from application import Application
 from machine import NotReady, install_packages
 from pauses import RATES, Pause, measure_pause
+from remotes import PROGRAMS as REMOTE_PROGRAMS
+from remotes import measure_remotes
 from rounds import Rounds
 from sources import Comparison, measure_sources
 
@@ -47,7 +49,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="appstate-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:
         _need_room(place, size)
-        install_packages(PROGRAMS)
+        install_packages(PROGRAMS + REMOTE_PROGRAMS)
         results = _measure(place, size)
     except NotReady as problem:
         sys.exit(str(problem))
@@ -83,10 +85,11 @@ def _measure(place: Path, size: data.Size) -> report.Results:
     for number in range(ROUNDS[size.name]):
         rounds.run(lambda what: _say("round %d: %s" % (number + 1, what)))
     pauses = _measure_pauses(application, size)
+    remotes = measure_remotes(application, ROUNDS[size.name], _say)
     shutil.rmtree(application.place)
     small = _measure_small_files(place, size)
     shutil.rmtree(place / "small")
-    return report.Results(size, _now(), rounds, small, pauses, _measure_sources(place, size))
+    return report.Results(size, _now(), rounds, small, pauses, _measure_sources(place, size), remotes)
 
 
 def _measure_sources(place: Path, size: data.Size) -> list[Comparison]:

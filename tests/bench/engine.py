@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine as a process of its own: what a module does on a host, without Ansible around it.
 
-As a program: ``engine.py backup APP STATE`` or ``engine.py restore APP STATE ROOT``, where APP is a JSON file as on a
-host and STATE a directory for journals and locks. It prints JSON about what came of it.
+As a program: ``engine.py backup APP STATE``, ``engine.py run APP STATE`` or ``engine.py restore APP STATE ROOT REMOTE ARCHIVE``,
+where APP is a JSON file as on a host, STATE a directory for journals and locks, and REMOTE and ARCHIVE can be empty. It prints
+JSON about what came of it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,18 @@ def backup_command(app: Path, state: Path) -> list[str]:
     return [sys.executable, __file__, "backup", str(app), str(state)]
 
 
-def restore_command(app: Path, state: Path, root: Path) -> list[str]:
-    """Return the command that restores the newest backup below ``root``: staged, validated, swapped in, committed."""
-    return [sys.executable, __file__, "restore", str(app), str(state), str(root)]
+def run_command(app: Path, state: Path) -> list[str]:
+    """Return the command that takes a backup, and copies it to all remotes."""
+    return [sys.executable, __file__, "run", str(app), str(state)]
+
+
+def restore_command(app: Path, state: Path, root: Path, remote: str = "", archive: Path | str = "") -> list[str]:
+    """Return the command that restores below ``root``: staged, validated, swapped in, committed.
+
+    Args:
+        remote, archive: the newest backup there, or that archive; without them the newest at the destination.
+    """
+    return [sys.executable, __file__, "restore", str(app), str(state), str(root), remote, str(archive)]
 
 
 def backup(app: object, machine: object) -> dict[str, object]:
@@ -34,11 +44,23 @@ def backup(app: object, machine: object) -> dict[str, object]:
     return {"path": taken.backup.path, "size": taken.backup.manifest.archive["size"], "warnings": taken.warnings}
 
 
-def restore(app: object, machine: object, root: str) -> dict[str, object]:
-    """Restore the newest backup to a root: staged and validated, swapped in, committed."""
+def run(app: object, machine: object) -> dict[str, object]:
+    """Do all that a scheduled run does; raises what made it red."""
+    from plugins.module_utils.operations.run import run_backup
+
+    ran = run_backup(app, machine)
+    if ran.error is not None:
+        raise ran.error
+    return {"path": ran.backup.path, "size": ran.backup.manifest.archive["size"], "copies": len(ran.copies)}
+
+
+def restore(app: object, machine: object, root: str, remote: str, archive: str) -> dict[str, object]:
+    """Restore to a root: staged and validated, swapped in, committed."""
+    from plugins.module_utils.catalog.remote import catalog_at
     from plugins.module_utils.operations.restore import Request, Restore
 
-    transaction = Restore(app, machine, Request(app, target_root=root))
+    there = catalog_at(app, remote, machine) if remote else None
+    transaction = Restore(app, machine, Request(app, target_root=root, remote=there, archive=archive or None))
     told = transaction.restore().to_dict()
     transaction.commit()
     return {"restored": told["restored"], "warnings": told["warnings"]}
@@ -50,10 +72,10 @@ def main(arguments: list[str]) -> None:
     from plugins.module_utils.app import parse_app
     from plugins.module_utils.system.machine import this_machine
 
-    what, app, state, *root = arguments
+    what, app, state, *rest = arguments
     app = parse_app(json.loads(Path(app).read_text(encoding="utf-8")))
     machine = this_machine(state + "/state", state + "/locks")
-    print(json.dumps(backup(app, machine) if what == "backup" else restore(app, machine, *root)))
+    print(json.dumps({"backup": backup, "run": run, "restore": restore}[what](app, machine, *rest)))
 
 
 if __name__ == "__main__":

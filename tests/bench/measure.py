@@ -32,7 +32,7 @@ class Figures:
         seconds: by the clock.
         cpu_seconds: user and system time of the whole tree.
         memory: highest sum of all processes' PSS seen, bytes.
-        space: highest sum of disk space seen in the watched directories, archives left out, bytes.
+        space: highest sum of disk space seen in the watched directories, archives mostly left out, bytes.
         left: what was left there of it at the end.
         began, ended: ``time.monotonic()``.
         output: what the command wrote to its standard output.
@@ -58,13 +58,15 @@ class Figures:
                 "scratch": self.scratch}
 
 
-def measure(command: list[str], temporary: Path, watched: Path | None = None, timeout: float | None = None) -> Figures:
+def measure(command: list[str], temporary: Path, watched: Path | None = None, timeout: float | None = None,
+            archives: bool = False) -> Figures:
     """Run ``command`` to its end.
 
     Args:
         temporary: directory for its temporary files.
         watched: a directory whose disk space is sampled, and that of ``temporary``; without it no space is sampled.
         timeout: seconds after which the command and its children are killed.
+        archives: whether archives count as disk space, too: where a backup is read, they are in nobody's way but its own.
     Raises:
         CommandFailed: it ended with anything but 0.
         subprocess.TimeoutExpired: it was killed.
@@ -78,7 +80,7 @@ def measure(command: list[str], temporary: Path, watched: Path | None = None, ti
     # the processor than to the commands that it is compared with.
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           preexec_fn=os.setpgrp, env=environment) as process:
-        sampler = Sampler(process.pid, places, figures)
+        sampler = Sampler(process.pid, places, figures, archives)
         try:
             output, errors = process.communicate(timeout=timeout)
         except BaseException:
@@ -93,7 +95,7 @@ def measure(command: list[str], temporary: Path, watched: Path | None = None, ti
     figures.cpu_seconds = after.children_user + after.children_system - before.children_user - before.children_system
     figures.output = output
     if places:
-        figures.left = sum(space_of(place) for place in places)
+        figures.left = sum(space_of(place, archives) for place in places)
     if process.returncode != 0:
         raise CommandFailed("%s ended with %d:\n%s%s" % (command, process.returncode, output[-2000:], errors[-4000:]))
     return figures
@@ -102,8 +104,9 @@ def measure(command: list[str], temporary: Path, watched: Path | None = None, ti
 class Sampler:
     """Looks at a tree of processes, and at directories, until it is stopped; notes the highest values."""
 
-    def __init__(self, pid: int, watched: tuple[Path, ...], figures: Figures) -> None:
+    def __init__(self, pid: int, watched: tuple[Path, ...], figures: Figures, archives: bool = False) -> None:
         self._watched = watched
+        self._archives = archives
         self._figures = figures
         self._tree = Tree(pid)
         self._stopped = threading.Event()
@@ -115,7 +118,8 @@ class Sampler:
             pids = self._tree.pids()
             self._figures.memory = max(self._figures.memory, sum(memory_of(pid) for pid in pids))
             if self._watched:
-                space = sum(space_of(directory) for directory in self._watched) + unlinked_space(pids, self._watched)
+                space = sum(space_of(directory, self._archives) for directory in self._watched)
+                space += unlinked_space(pids, self._watched)
                 self._figures.space = max(self._figures.space, space)
 
     def stop(self) -> None:
@@ -173,8 +177,8 @@ def resident_of(pid: int) -> int:
         return 0
 
 
-def space_of(directory: Path) -> int:
-    """Return the disk space of all that is below a directory, archives on their way left out."""
+def space_of(directory: Path, archives: bool = False) -> int:
+    """Return the disk space of all that is below a directory, archives on their way left out unless they are asked for."""
     total = 0
     pending = [str(directory)]
     while pending:
@@ -183,7 +187,7 @@ def space_of(directory: Path) -> int:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-                    elif not is_archive(entry.name):
+                    elif archives or not is_archive(entry.name):
                         total += entry.stat(follow_symlinks=False).st_blocks * 512
         except FileNotFoundError:
             continue

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from data import DATABASE
@@ -38,6 +39,16 @@ def _take(script: str, root: Path, scratch: Path, archive: Path, paths: list[str
 def backup_alone(root: Path, scratch: Path) -> list[str]:
     """``sqlite3 .backup``, the only part of these recipes that a writer may notice for other reasons than load."""
     return ["sqlite3", str(root / DATABASE), ".backup '%s'" % (scratch / "snapshot.db")]
+
+
+def rclone_copy(configuration: Path, source: str, target: str) -> list[str]:
+    """``rclone copyto``; with a bundle of certificates in its environment, which nothing needs here, rclone 1.60 does not start."""
+    return ["env", "-u", "AWS_CA_BUNDLE", "rclone", "--config", str(configuration), "copyto", source, target]
+
+
+def then(*commands: list[str]) -> list[str]:
+    """One command that runs several, each when the one before it went well."""
+    return ["sh", "-ec", "\n".join(shlex.join(command) for command in commands)]
 
 
 def unpack(archive: Path, directory: Path) -> list[str]:

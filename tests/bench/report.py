@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from data import Size
 from pauses import Pause
 from rounds import NAMES, Rounds
+from remotes import Remotes
 from sources import Comparison
-from table import Target, layout, megabytes, milliseconds, of_targets
+from table import Target, layout, mebibytes, megabytes, milliseconds, of_targets
 
 MEMORY_MOST = 128
 PAUSE_MOST = 250
+# A restore from a remote keeps nothing but small things beside the state.
+REMOTE_SCRATCH_MOST = 8
 
 
 @dataclass
 class Results:
-    """One run: the large application's rounds, those of the one with many small files, the pauses, and other sources."""
+    """One run: the large application's rounds, those of the one with many small files, the pauses, other sources, and remotes."""
 
     size: Size
     taken: str
@@ -32,6 +35,7 @@ class Results:
     small: Rounds
     pauses: list[Pause]
     sources: list[Comparison]
+    remotes: Remotes
 
     def targets(self) -> list[Target]:
         """Return what has to be reached."""
@@ -50,7 +54,7 @@ class Results:
             self._pause_target(),
             Target("backups that failed beside a writer", sum(not pause.ours_ended for pause in self.pauses), 0,
                    "times", "of %d" % len(self.pauses)),
-        ] + [target for source in self.sources for target in _targets_of(source)]
+        ] + [target for source in self.sources for target in _targets_of(source)] + _targets_of_remotes(self.remotes)
 
     def _pause_target(self) -> Target:
         alone = max(pause.alone for pause in self.pauses)
@@ -72,6 +76,10 @@ class Results:
             _of_pauses(self.pauses),
             "Other sources, each beside its own tool",
             _of_sources(self.sources),
+            "A remote on this machine, and encryption",
+            _of_sources(self.remotes.comparisons),
+            "Disk space beside the state: %s MiB of a restore from the remote, %s MiB of the other way" % (
+                mebibytes(self.remotes.scratch), mebibytes(self.remotes.their_scratch)),
             of_targets(self.targets()),
         ])
 
@@ -82,7 +90,7 @@ class Results:
             "sqlite": sqlite3.sqlite_version, "kernel": platform.release(), "names": NAMES,
             "large": self.large.to_dict(), "small_files": dict(self.small.to_dict(), count=self.size.small_files),
             "pauses": [pause.to_dict() for pause in self.pauses],
-            "sources": [source.to_dict() for source in self.sources],
+            "sources": [source.to_dict() for source in self.sources], "remotes": self.remotes.to_dict(),
             "targets": [target.to_dict() for target in self.targets()],
         }
 
@@ -112,6 +120,11 @@ def _targets_of(source: Comparison) -> list[Target]:
         return []
     return [Target("time of " + source.name, source.ratio, source.limit, ""),
             Target("peak memory of " + source.name.partition(" / ")[0], source.memory / 1e6, MEMORY_MOST, "MB")]
+
+
+def _targets_of_remotes(remotes: Remotes) -> list[Target]:
+    return [Target("time of " + each.name, each.ratio, each.limit, "") for each in remotes.comparisons if each.limit] + [
+        Target("scratch of a restore from the remote", remotes.scratch / 2 ** 20, REMOTE_SCRATCH_MOST, "MiB")]
 
 
 def _of_sources(sources: list[Comparison]) -> str:

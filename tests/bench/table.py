@@ -42,6 +42,11 @@ def megabytes(count: float) -> str:
     return "%.0f" % (count / 1_000_000)
 
 
+def mebibytes(count: float) -> str:
+    """Return bytes as MiB."""
+    return "%.1f" % (count / 2 ** 20)
+
+
 def milliseconds(seconds: float) -> str:
     """Return seconds as ms."""
     return "%.0f" % (seconds * 1000)

@@ -72,13 +72,18 @@ def write(database: str, rate: int) -> dict[str, object]:
 
 def transfer(connection: sqlite3.Connection, number: int) -> None:
     """Move an amount from one account to another in a transaction of its own; the accounts' sum stays what it is."""
-    debit, credit, amount = 1 + number % 100, 1 + (number * 7 + 3) % 100, number % 10
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE accounts SET balance = balance - ? WHERE id = ?", (amount, debit))
-    connection.execute("UPDATE accounts SET balance = balance + ? WHERE id = ?", (amount, credit))
-    connection.execute("INSERT INTO transfers (debit, credit, amount, note) VALUES (?, ?, ?, ?)",
-                       (debit, credit, amount, "transfer %d" % number))
+    move(connection, number)
     connection.execute("COMMIT")
+
+
+def move(connection: sqlite3.Connection, number: int, schema: str = "main") -> None:
+    """What a transfer does in one of the databases that a transaction is about."""
+    debit, credit, amount = 1 + number % 100, 1 + (number * 7 + 3) % 100, number % 10
+    connection.execute("UPDATE %s.accounts SET balance = balance - ? WHERE id = ?" % schema, (amount, debit))
+    connection.execute("UPDATE %s.accounts SET balance = balance + ? WHERE id = ?" % schema, (amount, credit))
+    connection.execute("INSERT INTO %s.transfers (debit, credit, amount, note) VALUES (?, ?, ?, ?)" % schema,
+                       (debit, credit, amount, "transfer %d" % number))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import types
 
@@ -51,7 +52,7 @@ class Story:
         """Host variables as an operator writes them."""
         each = {name: [self.described(notebook)] for name, notebook in self.notes.items()}
         slow = self.described(self.wiki, schedule={"minute": "", "hour": "4"}, hooks={"before": [["sleep", "3"]]})
-        odd = self.described(Notebook(self.timer, "wiki"), schedule=ODD)
+        odd = self.described(Notebook(self.timer, "wiki"), schedule=ODD, drill={"schedule": {"weekday": "sun"}})
         each["host3"][0]["destination"] = "/srv/backups of notes/100%"
         return {"host1": {"appstate_apps": each["host1"] + [slow]},
                 "host2": {"appstate_apps": each["host2"] + [odd], "schedule_backend": "systemd",
@@ -202,6 +203,9 @@ def test_an_app_with_a_schedule_of_its_own(story, ran):
     assert "OnCalendar=*-1..3-1/10 1..5:0/20:00\n" in timer
     assert "OnCalendar=Mon..Fri,Sun *-1..3-* 1..5:0/20:00\n" in timer
     assert story.timer.run(["systemctl", "is-active", "appstate-backup-wiki.timer"]).stdout == "active\n"
+    drills = re.findall("OnCalendar=.*", story.timer.read("/etc/systemd/system/appstate-backup-wiki.drill.timer").decode())
+    assert re.fullmatch(r"OnCalendar=sun \*-\*-\* 5:\d+:00", *drills)
+    assert story.timer.run(["systemctl", "is-active", "appstate-backup-wiki.drill.timer"]).stdout == "active\n"
 
 
 def test_a_command_that_is_replaced_during_a_run_harms_it_in_nothing(story, ran):
@@ -237,6 +241,7 @@ def test_the_other_backend_takes_over(story, ran):
     assert changes(run)
     assert story.timer.run(["systemctl", "is-active", "cron"]).stdout == "active\n"
     assert story.timer.run(["ls", "/etc/systemd/system"]).stdout.count("appstate") == 0
+    assert b" drill wiki " in story.timer.read("/etc/cron.d/appstate-backup-wiki")
     before = len(story.pings.received(story.ping_path("host2")))
     wait_for(lambda: len(story.pings.received(story.ping_path("host2"))) > before, 100)
 
@@ -303,6 +308,7 @@ TIMES = """
         msg: "{{ __schedule_at.hour }}:{{ __schedule_at.minute }}"
       loop: [notes, wiki]
       loop_control: {loop_var: __schedule_name}
+      vars: {__schedule_verb: "%(verb)s"}
 """
 
 
@@ -310,18 +316,18 @@ def test_the_minute_is_stable_and_spread_over_the_fleet(story):
     names = ["web%d.example.org" % number for number in range(20)]
     story.fleet.controller.write_inventory([types.SimpleNamespace(name=name, address="127.0.0.1") for name in names])
     path = os.path.join(story.fleet.folder, "times.yml")
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(TIMES % {"role": os.path.join(REPOSITORY, "roles", "schedule")})
-    for jitter in (60, 180):
+    for verb, ending, jitter, hours in (("run", "", 60, [3]), ("run", "", 180, [3, 4, 5]), ("drill", ".drill", 60, [5])):
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(TIMES % {"role": os.path.join(REPOSITORY, "roles", "schedule"), "verb": verb})
         run = story.fleet.playbook(path, {"schedule_jitter": jitter}).ok()
         told = {(event["host"], result["__schedule_name"]): result["msg"] for event in run.events
                 for result in event["result"]["results"]}
-        assert told == {(host, app): expected(host, app, jitter) for host in names for app in ("notes", "wiki")}
+        assert told == {(host, app): expected(host, app + ending, jitter, hours[0]) for host in names for app in ("notes", "wiki")}
         assert len(set(told.values())) > 15
-        assert {text.split(":")[0] for text in told.values()} == ({"3"} if jitter == 60 else {"3", "4", "5"})
+        assert {int(text.split(":")[0]) for text in told.values()} == set(hours)
 
 
-def expected(host, app, jitter):
+def expected(host, name, jitter, hour):
     """What a host and an app get for all time: a change here would move the runs of every fleet."""
-    offset = int(hashlib.sha1(("%s %s" % (host, app)).encode()).hexdigest()[:8], 16) % jitter
-    return "%d:%d" % (3 + offset // 60, offset % 60)
+    offset = int(hashlib.sha1(("%s %s" % (host, name)).encode()).hexdigest()[:8], 16) % jitter
+    return "%d:%d" % (hour + offset // 60, offset % 60)

@@ -46,6 +46,10 @@ class Controller:
                         (host_variables or {}).get(host.name, {}))
         return folder
 
+    def use_collections(self, folder):
+        """From now on take collections from another folder; None is the usual one again."""
+        self._collections = folder
+
     def playbook(self, name, extra_vars=None, limit=None, check=False, diff=False, arguments=(), timeout=300):
         """Run a playbook by name or path; gives a Run whatever its outcome."""
         words = [name]

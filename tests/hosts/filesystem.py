@@ -13,6 +13,8 @@ from .processes import checked
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 MEMORY = "2g"
 OLD_ROOT = "/run/outer"
+# The descriptor by which the first process of a host holds what was written on that, for tests to look at.
+HELD = 9
 
 
 def enter(folder):
@@ -27,6 +29,7 @@ def enter(folder):
     upper, work, root = (os.path.join(folder, name) for name in ("upper", "work", "root"))
     for path in (upper, work, root):
         os.mkdir(path, 0o755)
+    _hold(upper)
     _mount("overlay", "overlay", root, "lowerdir=/,upperdir=%s,workdir=%s" % (upper, work))
     _mount("proc", "proc", root + "/proc")
     _mount("sysfs", "sysfs", root + "/sys", "ro")
@@ -67,6 +70,13 @@ def _make_devices(directory):
                                 ("shm", "tmpfs", "mode=1777")):
         os.mkdir(os.path.join(directory, name))
         _mount(kind, kind, os.path.join(directory, name), options)
+
+
+def _hold(directory):
+    """Keep a directory within reach of the outer machine, though no path leads to it any more."""
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    os.dup2(descriptor, HELD, inheritable=False)
+    os.close(descriptor)
 
 
 def _mount(kind, source, target, options="defaults"):

@@ -42,10 +42,10 @@ class Host:
         return subprocess.Popen(self.command_line(user, "--pdeathsig=KILL") + list(command), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def ssh(self, *words, timeout=60):
+    def ssh(self, *words, timeout=60, input=None):  # pylint: disable=redefined-builtin
         """Run a shell command on the host over ssh, from beside the keeper."""
         command = nsenter(self._keeper, "net", "pid") + ["ssh"] + self._keys.ssh_options()
-        return run(command + ["root@" + self.address] + list(words), timeout=timeout)
+        return run(command + ["root@" + self.address] + list(words), timeout=timeout, input=input)
 
     def path(self, path):
         """Where the outer machine finds a path of the host. Absolute symbolic links lead out of it: do not follow."""

@@ -19,8 +19,11 @@ from places import CHECKOUT, LOGS, VENVS
 
 # A program that a check starts -> the Debian package that brings it.
 PROGRAMS = {
+    "age": "age",
     "bsdtar": "libarchive-tools",
     "busybox": "busybox-static",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "cron": "cron",
     "crun": "crun",
     "docker": "docker.io",
@@ -33,6 +36,7 @@ PROGRAMS = {
     "openssl": "openssl",
     "podman": "podman",
     "postgres": "postgresql",
+    "rclone": "rclone",
     "rsync": "rsync",
     "sqlite3": "sqlite3",
     "ssh": "openssh-client",

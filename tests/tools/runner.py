@@ -31,7 +31,7 @@ class Check:
     """One command of a stage.
 
     ``count`` reads from its exit code, output and ``report`` how many tests passed and failed. Where a tool has much to
-    say, lines that begin with ``findings`` are those to show when it fails.
+    say, lines that begin with ``findings`` are those to show when it fails; the last ``shown`` lines are when all is well.
     """
 
     name: str
@@ -41,7 +41,8 @@ class Check:
     count: object = counts.one
     report: pathlib.Path = None
     findings: str = None
-    limit_seconds: int = 1800
+    limit_seconds: int = 2700
+    shown: int = 0
 
 
 @dataclasses.dataclass
@@ -155,8 +156,8 @@ def tell(check, counted, output, log):
         if counted.failed:
             print("\n".join(found or lines[-LINES_ON_FAILURE:]))
             print("All of it is in %s" % os.path.relpath(log, CHECKOUT))
-        elif check.count is counts.pytest:
-            print("\n".join(lines[-1:]))
+        elif check.shown:
+            print("\n".join(lines[-check.shown:]))
         print(flush=True)
 
 

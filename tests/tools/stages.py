@@ -24,25 +24,31 @@ TOOLS_DIR = pathlib.Path(__file__).resolve().parent
 STAGES = {
     "e2e": (NEWEST,),
     "e2e-waiting": (NEWEST,),
-    "sanity": (OLDEST, NEWEST),
     "integration": (ENGINE, OLDEST, NEWEST),
     "unit-3.8": (ENGINE,),
-    "unit-3.11": (OLDEST,),
     "unit-3.13": (NEWEST,),
+    "sanity": (OLDEST, NEWEST),
+    "unit-3.11": (OLDEST,),
+    "torture": (NEWEST,),
     "lint": (TOOLS,),
     "build": (TOOLS,),
 }
 # It runs beside all others: cron and timers come once a minute, and nearly all of its time is spent in waiting for them.
 WAITING = "e2e-waiting"
 WAITING_TESTS = "test_schedule*.py"
+# What "make torture" runs beside: the campaign in full is no part of "make test".
+TORTURE = "torture"
+# Hosts come up and go down for each of its stories: it is the longest by far.
+SECONDS_FOR_E2E = 4200
 USE_ANSIBLE_TEST = ("sanity", "integration")
-UNIT = ("busybox", "crun", "docker", "openssl", "podman", "postgres", "rsync", "sqlite3", "tar", "unshare", "zstd")
+UNIT = ("age", "busybox", "crun", "docker", "openssl", "podman", "postgres", "rclone", "rsync", "sqlite3", "tar", "unshare", "zstd")
 # Programs of the system, by stage; the other stages need none.
 PROGRAMS = {
-    "e2e": ("busybox", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl", "podman", "postgres", "rsync",
-            "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
+    "e2e": ("age", "busybox", "chromedriver", "chromium", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl",
+            "podman", "postgres", "rclone", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
     "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
-    "integration": ("sqlite3", "tar", "zstd"),
+    "torture": UNIT + ("cron", "ip", "logrotate", "mount", "ssh", "sshd", "strace"),
+    "integration": ("age", "rclone", "sqlite3", "tar", "zstd"),
     "unit-3.8": UNIT,
     "unit-3.11": UNIT,
     "unit-3.13": UNIT,
@@ -55,7 +61,7 @@ def stage(name, interpreters, tests):
         return Stage(name, [pytest(name, "python-" + name[5:], tests or ["tests/unit"], interpreters)])
     if name in ("e2e", WAITING):
         return e2e(name, interpreters, tests)
-    return {"sanity": sanity, "integration": integration, "lint": lint, "build": build}[name](interpreters, tests)
+    return {"sanity": sanity, "integration": integration, "torture": torture, "lint": lint, "build": build}[name](interpreters, tests)
 
 
 def pytest(name, venv, tests, interpreters):
@@ -63,7 +69,7 @@ def pytest(name, venv, tests, interpreters):
     report = LOGS / ("%s.xml" % name)
     env = dict(environment(VENVS / venv, interpreters, BUILD), PYTHONPATH=str(BUILD))
     command = ["python", "-m", "pytest", "--junit-xml=%s" % report] + tests
-    return Check(name, command, TREE, env, counts.pytest, report)
+    return Check(name, command, TREE, env, counts.pytest, report, shown=1)
 
 
 def e2e(name, interpreters, tests):
@@ -72,8 +78,27 @@ def e2e(name, interpreters, tests):
         return Stage(name, [], problem="it makes hosts from namespaces, so that it has to run as root")
     waiting = [str(path.relative_to(CHECKOUT)) for path in sorted((CHECKOUT / "tests" / "e2e").glob(WAITING_TESTS))]
     others = ["tests/e2e", "--ignore-glob=*/" + WAITING_TESTS]
-    return Stage(name, [pytest(name, NEWEST, tests or (waiting if name == WAITING else others), interpreters)],
-                 waits=name == WAITING)
+    check = pytest(name, NEWEST, tests or (waiting if name == WAITING else others), interpreters)
+    check.limit_seconds = SECONDS_FOR_E2E
+    return Stage(name, [check], waits=name == WAITING)
+
+
+def torture(interpreters, tests):
+    """The campaign that tries to break each promise, in its short form."""
+    if os.geteuid() != 0:
+        return Stage(TORTURE, [], problem="it takes the rights of other users and makes namespaces, so that it has to run as root")
+    report = LOGS / "torture.json"
+    return Stage(TORTURE, [Check(TORTURE, torture_command(report) + ["--form", "short", "--workers", "1"] + tests, TREE,
+                                 torture_environment(interpreters), counts.torture, report, shown=40)])
+
+
+def torture_command(report):
+    """The campaign, as it is started in the tree; its figures as JSON go into a file."""
+    return ["python", "tests/torture/campaign.py", "--json", str(report)]
+
+
+def torture_environment(interpreters):
+    return dict(environment(VENVS / NEWEST, interpreters, BUILD), PYTHONPATH=str(BUILD))
 
 
 def sanity(interpreters, tests):
@@ -87,13 +112,19 @@ def sanity(interpreters, tests):
 
 
 def integration(interpreters, tests):
-    """The targets under tests/integration, on this machine: the oldest ansible-core and Python, and the newest."""
+    """The targets under tests/integration, on this machine: the oldest ansible-core and Python, and the newest.
+
+    With the newest, those of roles are left out unless they are asked for: the stage "e2e" runs all roles with it.
+    """
     checks = []
+    roles = [path.name for path in sorted((CHECKOUT / "tests" / "integration" / "targets").glob("role_*"))]
     for venv, python in ((OLDEST, "3.8"), (NEWEST, "3.13")):
         env = environment(VENVS / venv, interpreters, BUILD)
         command = ["ansible-test", "integration", "--controller", "origin:python=%s" % venv[len("python-"):],
                    "--target", "controller:python=%s" % python, "--color", "no", "--continue-on-error",
                    "--allow-root", "--allow-destructive"] + tests
+        if venv == NEWEST and not tests:
+            command += [word for role in roles for word in ("--exclude", role)]
         checks.append(Check("integration-%s" % python, command, TREE, env, counts.integration))
     return Stage("integration", checks)
 

@@ -23,13 +23,17 @@ sys.path.insert(0, str(TREE.parents[2]))
 
 # Hosts have a Python on which ansible-core does not run; there, only the engine is tested.
 ANSIBLE_RUNS = sys.version_info >= (3, 11)
-NEED_ANSIBLE = ["plugins/filter", "plugins/lookup", "plugins/modules", "plugins/test", "plugins/module_utils/test_module.py",
-                "plugins/test_examples.py", "test_pages.py"]
+NEED_ANSIBLE = ["plugins/action", "plugins/filter", "plugins/lookup", "plugins/modules", "plugins/plugin_utils", "plugins/test",
+                "plugins/module_utils/test_module.py", "plugins/test_examples.py", "plugins/test_filters_page.py", "test_pages.py",
+                "torture"]
 # Servers and containers take most of the time of all tests. The oldest Python of a host and the newest are enough for them;
 # the one in between tries every moment of a kill, of which those two try a sample.
 BETWEEN = sys.version_info[:2] == (3, 11)
 NEED_SERVERS = ["plugins/module_utils/containers", "plugins/module_utils/postgresql",
+                "plugins/module_utils/catalog/test_remote.py", "plugins/module_utils/operations/test_copies.py",
                 "plugins/module_utils/operations/test_inquiry_volume.py",
+                "plugins/module_utils/operations/test_restore_remote.py", "plugins/module_utils/remotes/test_rclone.py",
+                "plugins/module_utils/sources/test_bucket.py", "plugins/module_utils/sources/test_bucket_store.py",
                 "plugins/module_utils/sources/test_postgresql.py", "plugins/module_utils/sources/test_postgresql_store.py",
                 "plugins/module_utils/sources/test_volume.py", "plugins/module_utils/sources/test_volume_store.py"]
 collect_ignore = ([] if ANSIBLE_RUNS else NEED_ANSIBLE) + (NEED_SERVERS if BETWEEN else [])

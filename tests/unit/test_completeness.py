@@ -56,7 +56,7 @@ def test_every_role_has_a_target_a_page_and_a_specification(role):
     assert (role / "meta" / "argument_specs.yml").is_file()
 
 
-@pytest.mark.parametrize("path", sources("filter") + sources("lookup") + sources("test"), ids=relative)
+@pytest.mark.parametrize("path", sources("action") + sources("filter") + sources("lookup") + sources("test"), ids=relative)
 def test_every_plugin_has_unit_tests(path):
     assert (UNIT / path.parent.name / ("test_" + path.name)).is_file()
 
@@ -72,5 +72,11 @@ def test_every_room_has_unit_tests(path):
 @pytest.mark.parametrize("path", LICENSED, ids=relative)
 def test_every_file_names_its_licence(path):
     if path.suffix in WITHOUT_LICENCE or path.stat().st_size == 0:
+        return
+    # What others wrote has its licence beside it, and that licence's text among ours.
+    beside = path if path.suffix == ".license" else path.with_name(path.name + ".license")
+    if beside.is_file():
+        licence = re.search(r"^SPDX-License-Identifier: (.+)$", beside.read_text(encoding="utf-8"), re.MULTILINE).group(1)
+        assert (TREE / "LICENSES" / (licence + ".txt")).is_file() and beside.with_suffix("").is_file()
         return
     assert "SPDX-License-Identifier: GPL-3.0-or-later" in path.read_text(encoding="utf-8")[:1500]

@@ -24,11 +24,14 @@ MOST = 16 * 1024 * 1024
 ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62})-(\d{8}T\d{6}Z)\Z")
 # What lies beside an archive, named after the backup that made it; later ones may refer to it too.
 GENERATION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}-\d{8}T\d{6}Z)\.\d{1,5}\.tree\Z")
+# What an archive can be called: by its id, or by a rolling name.
+ARCHIVE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,199})\.tar\.(zst|gz)(\.age)?\Z")
 KEYS = {"format": int, "id": str, "app": str, "host": str, "created": str, "duration": (int, float), "kind": str,
         "app_version": (str, type(None)), "sources": list, "members": dict, "verified": (dict, type(None)),
         "warnings": list}
-# Keys that not every backup has: seconds that a cold backup had the app stopped; the version of its data.
-OPTIONAL_KEYS = {"downtime": (int, float), "schema_version": int}
+# Keys that not every backup has: seconds that a cold backup had the app stopped; the version of its data; whom it is
+# encrypted to.
+OPTIONAL_KEYS = {"downtime": (int, float), "schema_version": int, "encryption": dict}
 SIDECAR_KEYS = {"archive": dict, "digest": str}
 
 
@@ -165,8 +168,13 @@ def _sound(content, beside):
         return False
     archive = content.get("archive")
     return not beside or (_counts(archive, ("size",)) and _is_digest(archive.get("digest"))
-                          and isinstance(archive.get("name"), str) and archive["name"].startswith(content["id"] + ".")
-                          and "/" not in archive["name"])
+                          and isinstance(archive.get("name"), str) and _is_name(archive["name"], content["id"]))
+
+
+def _is_name(name, id):
+    """Whether an archive can be called so: by its own id, or by a rolling name, which looks like no id."""
+    named = ARCHIVE.match(name)
+    return bool(named) and (named.group(1) == id or not ID.match(named.group(1)))
 
 
 def _is_source(told):

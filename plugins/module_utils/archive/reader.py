@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import tempfile
-import threading
 from itertools import zip_longest
 
 from ..system.errors import AppStateError, ArchiveError, SchemaTooNewError
@@ -24,7 +23,6 @@ from .digests import PieceDigest
 from .manifest import MOST as MANIFEST_MOST, parse_manifest
 from .members import FILE, HARD_LINK, LINK, LIST_PATH, MANIFEST_PATH, Member, new_digest, parse_line, shown, \
     stays_inside
-from .streams import open_plain
 
 # What one line of the list takes at the most: two paths of 4095 bytes, each written as six, and the rest.
 LINE_MOST = 64 * 1024
@@ -63,106 +61,125 @@ class Contents:
             self.problems.append({"member": None if member is None else shown(member), "problem": text})
 
 
-class FileDigest:
-    """The digest of an open file, worked out in a thread of its own while somebody else reads that file too."""
-
-    def __init__(self, descriptor):
-        self._descriptor = descriptor
-        self._digest = new_digest()
-        self._error = None
-        self._stop = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        offset = 0
-        try:
-            while not self._stop:
-                piece = os.pread(self._descriptor, tar.CHUNK, offset)
-                if not piece:
-                    return
-                self._digest.update(piece)
-                offset += len(piece)
-        except OSError as error:
-            self._error = error
-
-    def hexdigest(self):
-        """Waits for the end of the file; raises the OSError that reading it met."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._digest.hexdigest()
-
-    def abandon(self):
-        """Ends the thread where the digest is not wanted any more."""
-        self._stop = True
-        self._thread.join()
-
-
-def read_archive(descriptor, scratch, extractor=None, on_bytes=None, marks=None):
-    """Reads all of an open archive.
+class Most:
+    """How many members, and bytes of content, may come out of an archive: with more its reading ends, whatever follows. A few
+    kilobytes can be terabytes once they are unpacked.
 
     Args:
-        scratch: path of a directory for temporary files.
+        error: what is raised then.
+        with_notes: whether the bytes are also what is noted of the members, whose names may be all that there is.
+    """
+
+    def __init__(self, count, bytes, error, with_notes=False):
+        self._count = count
+        self._bytes = bytes
+        self._error = error
+        self._with_notes = with_notes
+
+    def check(self, count, bytes, noted=0):
+        """Raises the error where there is more."""
+        if count > self._count or bytes + (noted if self._with_notes else 0) > self._bytes:
+            raise self._error
+
+
+def read_archive(origin, scratch, extractor=None, on_bytes=None, marks=None, most=None):
+    """Reads all of an archive.
+
+    Args:
+        origin: where it comes from; see ``archive.origin``.
+        scratch: path of a directory for temporary files; None keeps what would be in them in memory.
         extractor: gets each member as it comes (see ``extract.Extractor``); without it contents are only digested.
         marks: bytes to kind; files that begin with them are named in ``Contents.marked``.
+        most: a Most.
 
     Returns:
         Contents. Damage is listed in ``problems``; only what nobody can read on after (a cut, a broken header) ends
         the reading, and is listed too.
     """
     contents = Contents()
-    file_digest = FileDigest(descriptor)
+    stream = origin.open()
     try:
-        stream = open_plain(descriptor)
-        try:
-            _Reading(contents, stream, scratch, extractor, on_bytes, marks or {}).run()
-        finally:
-            stream.close()
-        contents.digest = file_digest.hexdigest()
+        _Reading(contents, stream, scratch, extractor, on_bytes, marks or {}, most or UNBOUND).run()
+        contents.digest = _digest_of(stream, contents)
         return contents
     finally:
-        file_digest.abandon()
+        stream.close()
 
 
-def read_single(descriptor, scratch, path, kind, extractor=None):
-    """The Contents of a file that is no archive, but one member by itself, compressed or not: a bare database."""
-    contents = Contents()
-    stream = open_plain(descriptor)
+def _digest_of(stream, contents):
+    """The digest of the file; None for a stream that was cut, which then is a problem that is listed too."""
     try:
-        member = Member(path, FILE, mtime=os.fstat(descriptor).st_mtime_ns)
-        pieces = iter(lambda: stream.read(tar.CHUNK), b"")
+        return stream.hexdigest()
+    except ArchiveError as error:
+        if not contents.problems:
+            contents.problem(None, error.message)
+        return None
+
+
+def read_single(origin, scratch, path, kind, mtime, extractor=None, most=None):
+    """The Contents of a file that is no archive, but one member by itself, compressed or not: a bare database.
+
+    Args:
+        mtime: nanoseconds since the epoch, of the file.
+        most: a Most.
+    """
+    contents = Contents()
+    stream = origin.open()
+    try:
+        member = Member(path, FILE, mtime=mtime)
+        pieces = _bounded(iter(lambda: stream.read(tar.CHUNK), b""), most or UNBOUND)
         member.digest, member.size = digest_into(pieces, extractor.create(member) if extractor is not None else None)
     finally:
         stream.close()
-    contents.lines = tempfile.TemporaryFile(dir=scratch)
+    contents.lines = _temporary(scratch)
     contents.lines.write(member.line())
     contents.lines.seek(0)
     contents.count, contents.bytes, contents.marked = 1, member.size, {path: kind}
     return contents
 
 
-def first_bytes(descriptor, count):
-    """The first plain bytes of a file, whatever compressed it."""
-    stream = open_plain(descriptor)
+def _bounded(pieces, most):
+    """The same pieces, as long as they are not too many bytes."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        most.check(1, size)
+        yield piece
+
+
+def first_bytes(origin, count):
+    """The first plain bytes of an archive, whatever compressed it."""
+    stream = origin.open()
     try:
         return stream.read(count)
     finally:
         stream.close()
 
 
+def _temporary(scratch):
+    """A temporary file in a directory, or one in memory, which is what a reader gets who may leave nothing on a disk."""
+    if scratch is not None:
+        return tempfile.TemporaryFile(dir=scratch)
+    return os.fdopen(os.memfd_create("members"), "w+b")
+
+
+# What only ``MEMBERS_MOST`` bounds.
+UNBOUND = Most(float("inf"), float("inf"), None)
+
+
 class _Reading:
     """One pass over one archive."""
 
-    def __init__(self, contents, stream, scratch, extractor, on_bytes, marks):
+    def __init__(self, contents, stream, scratch, extractor, on_bytes, marks, most):
         self._contents = contents
         self._tar = tar.TarReader(stream)
-        self._seen = tempfile.TemporaryFile(dir=scratch)
+        self._seen = _temporary(scratch)
         self._declared = None
         self._scratch = scratch
         self._extractor = extractor
         self._on_bytes = on_bytes or (lambda count: None)
         self._marks = marks
+        self._most = most
         self._list_digest = new_digest()
         self._repeats = Repeats()
         self._hard_link = None
@@ -201,6 +218,7 @@ class _Reading:
     def _take_plain(self, member):
         if self._contents.count >= MEMBERS_MOST:
             raise ArchiveError("the archive has more than %d members" % MEMBERS_MOST)
+        self._most.check(self._contents.count + 1, self._contents.bytes + member.size, self._seen.tell())
         self._repeats.add(member.path)
         if member.type == LINK and not stays_inside(member.target, member.path.count(b"/")):
             raise ArchiveError("a symbolic link leads out of the tree (to %s)" % shown(member.target), path=member.path)
@@ -229,7 +247,7 @@ class _Reading:
 
     def _keep_list(self):
         most = (self._contents.count + 1) * LINE_MOST
-        self._declared = tempfile.TemporaryFile(dir=self._scratch)
+        self._declared = _temporary(self._scratch)
         for piece in self._tar.content():
             most -= len(piece)
             if most < 0:

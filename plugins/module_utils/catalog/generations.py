@@ -16,7 +16,8 @@ import re
 import time
 
 from ..archive.manifest import GENERATION, ID
-from ..archive.streams import ENDINGS
+from ..archive.streams import ALL_ENDINGS
+from ..naming import STEM
 from ..system import files
 from ..system.errors import LockedError
 from ..system.trees import remove_tree
@@ -99,10 +100,10 @@ def _is_of(name, app_name):
 
 
 def _stems(names):
-    """The ids of all archives."""
+    """What all archives are called."""
     for name in names:
-        for ending in ENDINGS.values():
-            if name.endswith(ending) and ID.match(name[:-len(ending)]):
+        for ending in ALL_ENDINGS:
+            if name.endswith(ending) and STEM.match(name[:-len(ending)]):
                 yield name[:-len(ending)]
 
 

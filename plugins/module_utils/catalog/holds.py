@@ -22,6 +22,18 @@ def held_ids(directory):
             if name.endswith(ENDING) and ID.match(name[:-len(ENDING)])}
 
 
+def held_in(directory_path):
+    """The same of an app's directory by its path; one that is not there holds nothing."""
+    try:
+        directory = files.open_directory(directory_path)
+    except FileNotFoundError:
+        return set()
+    try:
+        return held_ids(directory)
+    finally:
+        os.close(directory)
+
+
 def hold(directory, id, who, why, now):
     """Puts a hold on a backup; returns whether it had none."""
     if files.exists_at(directory, id + ENDING):

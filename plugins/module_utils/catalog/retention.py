@@ -21,6 +21,7 @@ from datetime import date, timedelta
 from ..system.zones import local_times
 
 FUTURE = timedelta(minutes=10)
+HELD = "it is on hold"
 UNITS = {
     "keep_last": lambda local, number: number,
     "keep_hourly": lambda local, number: local[:4],
@@ -80,7 +81,7 @@ def _keep_apart(decision, now, held):
     elif decision.created > now + FUTURE:
         decision.reasons.append("it is from the future: look at the clock")
     if backup.id in held:
-        decision.reasons.append("it is on hold")
+        decision.reasons.append(HELD)
 
 
 def _keep_newest_verified(ruled):

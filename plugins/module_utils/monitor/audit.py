@@ -15,6 +15,7 @@ import os
 import pwd
 
 from ..system import files
+from ..system.errors import refused
 from ..system.times import format_time
 
 NAME = "audit.jsonl"
@@ -24,11 +25,21 @@ def record(state_directory, now, app_name, action, result, **details):
     """Appends a line.
 
     Args:
-        action: ``backup``, ``restore``, ``commit``, ``rollback``, ``prune``, ``hold``, ``release``, ``accept`` or ``start``.
+        action: ``backup``, ``copy``, ``restore``, ``commit``, ``rollback``, ``prune``, ``import``, ``hold``, ``release``,
+            ``accept``, ``start`` or ``drill``.
         result: ``ok`` or what went wrong.
+    Raises:
+        AppStateError: the line could not be written; the log is as it was.
     """
     told = dict(details, time=format_time(now), app=app_name, action=action, result=result, who=who(), pid=os.getpid())
     line = json.dumps(told, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+    try:
+        _append(state_directory, line)
+    except OSError as error:
+        raise refused(error, "the audit log cannot be written", app_name, os.path.join(state_directory, NAME))
+
+
+def _append(state_directory, line):
     directory = files.private_directory(state_directory)
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -30,23 +30,70 @@ METRICS = (
 )
 
 
-def write(directory_path, app_name, values):
-    """Writes the file; ``values`` has a number, or None for unknown, for each of METRICS.
+REMOTE_METRICS = (
+    ("appstate_backup_remote_last_copy_success", "Whether the last copy to the remote ended well."),
+    ("appstate_backup_remote_copy_seconds", "How long the last copy to the remote took."),
+)
+
+
+DRILL_METRICS = (
+    ("appstate_backup_drill_last_success", "Whether the last drill ended well."),
+    ("appstate_backup_drill_last_timestamp_seconds", "When the last drill was begun."),
+    ("appstate_backup_drill_last_success_timestamp_seconds", "When the last drill that ended well was begun."),
+    ("appstate_backup_drill_checks_failed", "How many checks of the last drill failed."),
+    ("appstate_backup_drill_rpo_seconds", "How old the newest good backup was when the last drill was begun."),
+    ("appstate_backup_drill_rto_seconds", "How long the last drill took until the state was restored, and the app well where it was started."),
+    ("appstate_backup_drill_rpo_objective_seconds", "How old the newest good backup may be."),
+    ("appstate_backup_drill_rto_objective_seconds", "How long a restore may take."),
+    ("appstate_backup_drill_restored_bytes", "Bytes that the last drill restored."),
+    ("appstate_backup_drill_ping_failed", "Whether the last drill's ping could not be sent."),
+)
+
+
+def write_drill(directory_path, app_name, values):
+    """Writes the file of an app's drills; ``values`` as ``write`` takes them, for each of DRILL_METRICS."""
+    lines = []
+    for name, meaning in DRILL_METRICS:
+        lines.extend(_metric(name, meaning, [('app="%s"' % app_name, values.get(_key(name)))]))
+    # No name of an app has a dot in it.
+    _write(directory_path, "appstate_backup_%s.drill.prom" % app_name, lines)
+
+
+def write(directory_path, app_name, values, remotes=()):
+    """Writes the file; ``values`` has a number, or None for unknown, for each of METRICS, and ``remotes`` the same for each
+    of REMOTE_METRICS by the name of a remote.
 
     The file can be read by everyone, since the exporter is another user.
     """
     lines = []
     for name, meaning in METRICS:
-        value = values.get(name[len("appstate_backup_"):])
-        if value is not None:
-            lines.append("# HELP %s %s\n# TYPE %s gauge\n%s{app=\"%s\"} %s\n"
-                         % (name, meaning, name, name, app_name, repr(value + 0)))
+        lines.extend(_metric(name, meaning, [('app="%s"' % app_name, values.get(_key(name)))]))
+    for name, meaning in REMOTE_METRICS:
+        lines.extend(_metric(name, meaning, [('app="%s",remote="%s"' % (app_name, remote), remotes[remote].get(_key(name)))
+                                             for remote in remotes]))
+    _write(directory_path, "appstate_backup_%s.prom" % app_name, lines)
+
+
+def _write(directory_path, name, lines):
     try:
         directory = files.open_directory(directory_path)
     except OSError as error:
         raise AppStateError("the directory of metrics cannot be opened: %s" % error.strerror, path=directory_path,
                             remedy="Create it, or correct 'metrics_directory'")
     try:
-        files.write_atomically(directory, "appstate_backup_%s.prom" % app_name, "".join(lines).encode("ascii"), 0o644)
+        files.write_atomically(directory, name, "".join(lines).encode("ascii"), 0o644)
     finally:
         os.close(directory)
+
+
+def _key(name):
+    return name[len("appstate_backup_"):]
+
+
+def _metric(name, meaning, values):
+    """The lines of one metric, with its labels and value each; none where nothing is known of it."""
+    known = [(labels, value) for labels, value in values if value is not None]
+    if known:
+        yield "# HELP %s %s\n# TYPE %s gauge\n" % (name, meaning, name)
+    for labels, value in known:
+        yield "%s{%s} %s\n" % (name, labels, repr(value + 0))

@@ -25,7 +25,7 @@ class Status:
 
     Its keys: ``state`` (``ok``, ``failed`` or ``never``), ``ended``, ``last_success`` (times), ``problem``,
     ``warnings``, ``backup`` (id), ``duration``, ``size``, ``verified``, ``kept`` (backups), ``ping`` (a problem or
-    None), ``reference`` (path of a database to ``rows`` and ``bytes``).
+    None), ``remotes`` (by name, how the last copy there ended), ``reference`` (path of a database to ``rows`` and ``bytes``).
     """
 
     def __init__(self, state_directory, app_name):

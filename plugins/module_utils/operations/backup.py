@@ -16,8 +16,9 @@ import time
 from contextlib import ExitStack
 from itertools import chain
 
-from ..archive import streams
+from ..archive import age, streams
 from ..archive.manifest import FORMAT, Manifest
+from ..archive.origin import FileOrigin
 from ..archive.reader import entries, read_archive
 from ..archive.writer import ArchiveWriter
 from ..catalog import catalog
@@ -99,6 +100,8 @@ def _look(app, machine):
     refuse_unfinished(app, machine)
     os.close(_open_destination(app))
     streams.choose(app.compression)
+    if app.recipients:
+        age.require_age()
     room = Room(app, _open_root(app))
     try:
         return sum(taker.look() for taker in takers_of(room))
@@ -115,14 +118,18 @@ class _Run:
         self._on_bytes = on_bytes
         self._on_phase = on_phase
         self._begun = time.monotonic()
+        self._identity = None
+        self._place = None
         self._stopped = Stopped(app, machine, on_phase)
 
     def run(self):
         with ExitStack() as stack:
             root = _open_root(self._app)
             stack.callback(os.close, root)
-            directory = _open_own_directory(self._app)
+            directory = open_own_directory(self._app)
             stack.callback(os.close, directory)
+            # By its descriptor: whoever owns the destination could put a link in the place of the directory's name.
+            self._place = files.by_descriptor(directory)
             catalog.reap_partials(directory, self._app.name)
             scratch.reap([self._app.destination, FALLBACK], self._app.name)
             self._created, self._id = _free_id(self._app, self._machine, directory)
@@ -133,7 +140,8 @@ class _Run:
             for taker in takers:
                 stack.callback(taker.close)
             kind = streams.choose(self._app.compression)
-            publication = stack.enter_context(catalog.Publication(directory, self._id, streams.ENDINGS[kind]))
+            ending = streams.ending(kind, self._app.recipients)
+            publication = stack.enter_context(catalog.Publication(directory, self._id, ending))
             self._write(takers, kind, publication.descriptor)
             digest = self._verify(publication.descriptor)
             manifest = self._manifest.beside(
@@ -153,14 +161,14 @@ class _Run:
             for taker in takers:
                 taker.look()  # What is missing is better found while the app still runs.
         try:
-            with tempfile.TemporaryFile(dir=self._app.directory) as lines:
+            with tempfile.TemporaryFile(dir=self._place) as lines:
                 with self._stopped:
                     self._warn_of_holders()
                     self._on_phase("snapshots", None)
                     for taker in takers:
                         taker.prepare()
                     self._on_phase("archive", self._expected())
-                    stream = streams.compressor(kind, descriptor)
+                    stream = streams.writer(kind, descriptor, self._recipients())
                     writer = ArchiveWriter(stream, lines, self._on_bytes)
                     for taker in takers:
                         taker.write(writer)
@@ -173,6 +181,14 @@ class _Run:
             if stream is not None:
                 stream.abort()
             raise
+
+    def _recipients(self):
+        """The app's, and one of our own: nobody here could open the archive to verify it otherwise. Its identity is only in
+        the memory of this run, and goes with it."""
+        if not self._app.recipients:
+            return ()
+        self._identity, own = age.make_pair()
+        return self._app.recipients + (own,)
 
     def _warn_of_holders(self):
         held = self._stopped.still_held(self._room.root)
@@ -209,6 +225,8 @@ class _Run:
             "sources": [taker.record() for taker in takers],
             "members": {"count": count, "bytes": size, "digest": digest},
             "verified": None, "warnings": self._room.all_warnings()}
+        if self._app.recipients:
+            content["encryption"] = {"recipients": list(self._app.recipients)}
         if self._stopped.seconds is not None:
             content["downtime"] = self._stopped.seconds
         if self._room.inquiry.guard.found is not None:
@@ -223,7 +241,8 @@ class _Run:
         were examined. So an archive that gives these digests back holds what was examined.
         """
         self._on_phase("verification", self._manifest.archived_bytes)
-        contents = read_archive(descriptor, self._app.directory, on_bytes=self._on_bytes)
+        origin = FileOrigin(descriptor, self._identity)
+        contents = read_archive(origin, self._place, on_bytes=self._on_bytes)
         contents.lines.close()
         if contents.manifest is None or contents.manifest.to_bytes() != self._manifest.to_bytes():
             contents.problem(None, "the manifest in the archive is not the one that was written")
@@ -258,7 +277,7 @@ def _open_destination(app):
                           remedy="Create that directory, or mount what belongs there")
 
 
-def _open_own_directory(app):
+def open_own_directory(app):
     """A descriptor of ``<destination>/<app>``, made where it is missing; its parents are never made, since a missing
     destination can be a disk that is not mounted."""
     destination = _open_destination(app)

@@ -11,7 +11,7 @@ import os
 from ..catalog import catalog, holds
 from ..monitor import audit
 from ..system import files
-from ..system.errors import AppStateError
+from ..system.errors import AppStateError, SourceError
 
 
 def hold(app, machine, which, why, dry_run=False):
@@ -44,6 +44,11 @@ def _do(app, machine, which, action, dry_run, step):
             if dry_run:
                 return backup.id, (backup.id in holds.held_ids(directory)) == (action == "release")
             changed = step(directory, backup.id)
+            if action == "hold" and catalog.find(app.directory, app.name, backup.id) is None:
+                # Whoever prunes takes a backup off the list, then looks for a hold: one of the two sees the other.
+                holds.release(directory, backup.id)
+                raise SourceError("the backup %s has just been pruned" % backup.id, path=app.directory,
+                                  remedy="List what there is, and hold another one")
         finally:
             os.close(directory)
     except AppStateError as error:

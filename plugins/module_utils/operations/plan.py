@@ -204,7 +204,7 @@ class _Matching:
     def _files_source_of(self, path):
         for source in self._sources:
             own = files.as_bytes(source.path)
-            if path == own or (source.type in ("files", "volume") and path.startswith(own + b"/")):
+            if path == own or (source.type in ("files", "volume", "bucket") and path.startswith(own + b"/")):
                 return source
         return None
 

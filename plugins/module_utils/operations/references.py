@@ -68,6 +68,11 @@ class References:
         self._named = []
         self.failures = []
 
+    @property
+    def asked(self):
+        """Whether there was anything to ask."""
+        return bool(self._named or self.failures)
+
     def ask(self, path, source, ask):
         """Asks a database whose source has references.
 
@@ -111,6 +116,15 @@ class References:
                     unnamed[under].add(path)
         lacking = [named.lacking() for named in self._named]
         return [found for found in lacking if found.count], [found for found in unnamed.values() if found.count]
+
+    def first_named(self, members):
+        """The path of the first of some Members that a database names, or None."""
+        for member in members:
+            for named in self._named:
+                path = _below(member.path, files.as_bytes(named.under))
+                if path and named.mark(path):
+                    return member.path
+        return None
 
 
 def lacking_text(finding):

@@ -19,6 +19,8 @@ from ..system.errors import AppStateError
 from ..system.times import format_time, parse_time
 
 INCOMPLETE = 3
+# The problem of a run that took a backup, but not of everything.
+NOT_ALL_READ = "not everything could be read, see the warnings"
 
 
 class Ran:
@@ -26,7 +28,9 @@ class Ran:
 
     Attributes:
         backup: the Backup, or None.
+        copies: list of ``copies.Copied``, one for each remote that was tried.
         pruned: ``prune.Pruned``, or None where nothing was pruned.
+        pruned_remotes: the same for each remote that was pruned.
         warnings: texts.
         error: the AppStateError that made it red, or None.
         complete: False where something could not be read.
@@ -36,7 +40,9 @@ class Ran:
 
     def __init__(self):
         self.backup = None
+        self.copies = []
         self.pruned = None
+        self.pruned_remotes = []
         self.warnings = []
         self.error = None
         self.complete = True
@@ -61,14 +67,17 @@ class Ran:
         """Why it is red, or None."""
         if self.error is not None:
             return str(self.error)
-        return None if self.complete else "not everything could be read, see the warnings"
+        return None if self.complete else NOT_ALL_READ
 
     @property
     def summary(self):
         """The run in a few lines: what a log, a ping and a mail say of it."""
         lines = [] if self.backup is None else ["backup %s" % self.backup.id]
+        lines.extend("copied to %s" % copied.path for copied in self.copies if copied.error is None)
         if self.pruned is not None and self.pruned.changed:
             lines.append("pruned %s" % ", ".join(self.pruned.removed + self.pruned.asides))
+        lines.extend("pruned at %s: %s" % (pruned.remote, ", ".join(pruned.removed))
+                     for pruned in self.pruned_remotes if pruned.changed)
         lines.extend("warning: %s" % text for text in self.warnings)
         if self.problem is not None:
             lines.append("error: %s" % self.problem)
@@ -154,7 +163,9 @@ class Report:
                           duration_seconds=content["duration"], downtime_seconds=content.get("downtime"),
                           size_bytes=content["archive"]["size"],
                           verified_level=metrics.LEVELS.get((content["verified"] or {}).get("level"), 0))
-        metrics.write(self._settings.metrics_directory, self._app_name, values)
+        remotes = {copied.remote: {"remote_last_copy_success": int(copied.error is None), "remote_copy_seconds": copied.seconds}
+                   for copied in ran.copies}
+        metrics.write(self._settings.metrics_directory, self._app_name, values, remotes)
 
     def _write_status(self, ran, ended):
         changes = {"state": FAILED if ran.exit_code else OK, "ended": format_time(ended), "problem": ran.problem,
@@ -163,15 +174,34 @@ class Report:
         if ran.backup is not None:
             changes.update(backup=ran.backup.id, size=ran.backup.manifest.archive["size"],
                            verified=ran.backup.manifest.content["verified"])
+        if ran.copies:
+            changes.update(remotes=self._told_remotes(ran, ended))
         if ran.reference is not None:
             changes.update(reference=ran.reference)
         if not ran.exit_code:
             changes.update(last_success=format_time(ended))
         self._status.write(**changes)
 
+    def _told_remotes(self, ran, ended):
+        """By the name of each remote, how its last copy ended, and when one last ended well."""
+        told = {}
+        for copied in ran.copies:
+            before = (self._status.content.get("remotes") or {}).get(copied.remote) or {}
+            well = copied.error is None
+            told[copied.remote] = dict(copied.to_dict(), last_success=format_time(ended) if well else before.get("last_success"),
+                                       backup=ran.backup.id if well else before.get("backup"))
+        return told
+
     def _write_audit(self, ran, ended):
         audit.record(self._machine.state_directory, ended, self._app_name, "backup", ran.problem or "ok",
                      backup=None if ran.backup is None else ran.backup.id)
+        for copied in ran.copies:
+            audit.record(self._machine.state_directory, ended, self._app_name, "copy",
+                         "ok" if copied.error is None else str(copied.error), backup=ran.backup.id, remote=copied.remote)
+        for pruned in ran.pruned_remotes:
+            if pruned.changed:
+                audit.record(self._machine.state_directory, ended, self._app_name, "prune", "ok", removed=pruned.removed,
+                             remote=pruned.remote)
         if ran.pruned is not None and ran.pruned.changed:
             audit.record(self._machine.state_directory, ended, self._app_name, "prune", "ok",
                          removed=ran.pruned.removed + ran.pruned.asides)

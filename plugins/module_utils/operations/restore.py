@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from ..app import check_root
 from ..monitor import audit
@@ -38,7 +38,7 @@ class Request:
     """What is to be restored, and where to.
 
     Attributes:
-        which, before, archive: as ``selection.select`` takes them.
+        which, before, archive, remote, identity: as ``selection.select`` takes them.
         only: relative paths, or empty for all.
         root: absolute; the app's own root, or another one.
         force: goes on although an earlier restore waits for a commit; what that one set aside stays where it is.
@@ -47,7 +47,10 @@ class Request:
         ConfigurationError: the root is no absolute path.
     """
 
-    def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False):
+    def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False,
+                 remote=None, identity=None):
+        self.remote = remote
+        self.identity = identity
         self.which = which
         self.before = before
         self.archive = archive
@@ -66,6 +69,22 @@ class Restore:
         self._on_bytes = on_bytes
         self._ended = None
         self._undone = False
+        self._is_alone = False
+
+    @contextmanager
+    def alone(self):
+        """Holds the app's lock for all steps that are done while it is entered: nobody else's restore comes between them, so
+        that a rollback undoes none but this one."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(AppLock(self._machine.lock_directory, self._app.name))
+            except AppStateError as error:
+                raise error.about(self._app.name)
+            except OSError as error:
+                raise self._failed(error, self._machine.lock_directory)
+            self._is_alone = True
+            stack.callback(setattr, self, "_is_alone", False)
+            yield
 
     def validate(self):
         """Stages, validates, and removes the staging again; live state and an earlier restore stay as they are."""
@@ -116,14 +135,16 @@ class Restore:
         try:
             self._ownership = Ownership(self._app.owner, self._app.group, self._app.file_mode,
                                         self._app.directory_mode)
-            with nullcontext() if dry_run else AppLock(self._machine.lock_directory, self._app.name):
+            with nullcontext() if dry_run or self._is_alone else AppLock(self._machine.lock_directory, self._app.name):
                 self._journal = Journal(self._app, self._machine, self._request.root)
                 return self._with_root(step, dry_run)
         except AppStateError as error:
             raise error.about(self._app.name)
         except OSError as error:
-            raise RestoreError("the restore failed: %s" % error.strerror, app=self._app.name,
-                               path=error.filename or self._request.root)
+            raise self._failed(error, self._request.root)
+
+    def _failed(self, error, place):
+        return RestoreError("the restore failed: %s" % error.strerror, app=self._app.name, path=error.filename or place)
 
     def _with_root(self, step, dry_run):
         try:
@@ -265,11 +286,18 @@ class Restore:
         made = ["%s did not exist and was made" % self._request.root] if content["made_root"] else []
         unknown = ["%s is no user or group of this host; its number is kept" % name
                    for name in sorted(self._ownership.unknown)]
-        content["warnings"] = made + staging.warnings + unknown
+        content["warnings"] = made + staging.warnings + unknown + self._not_given()
         content["databases"] = [path for target in plan.targets if target.is_database
                                 for path in [target.path] + target.sidecars]
         content["targets"] = plan_targets(plan)
         content["stores"] = staging.stores
+
+    def _not_given(self):
+        others = sorted(self._ownership.others)
+        if not others:
+            return []
+        return ["only root can give files to others: what should belong to %s%s is now the property of whoever restored it; restore "
+                "as root to have it given back" % (", ".join(others[:5]), " and others" if len(others) > 5 else "")]
 
     def _already_restored(self, content):
         if self._same(content):
@@ -360,9 +388,14 @@ class Restore:
         self._journal.write(phase=ROLLING_BACK)
         for unused, store, state in self._stores():
             store.back(state)
-        Swap(self._root, self._journal.content, self._ownership).back()
-        for path in reversed(self._journal.content["made"]):
-            files.remove_if_empty(self._root, path)
+        try:
+            Swap(self._root, self._journal.content, self._ownership).back()
+            for path in reversed(self._journal.content["made"]):
+                files.remove_if_empty(self._root, path)
+        except OSError as error:
+            raise RestoreError("cut off in the middle of putting back what was there before: %s" % (error.strerror or error),
+                               path=self._request.root, remedy="Mend that, then roll back again: it goes on from there. Until "
+                                                               "then no backup is taken")
         # Live state is as it was; from here on a killed run leaves only what is discarded.
         self._journal.write(phase=STAGING)
         self._discard()
@@ -399,7 +432,7 @@ class Restore:
 
     def _select(self):
         request = self._request
-        return select(self._app, request.which, request.before, request.archive)
+        return select(self._app, request.which, request.before, request.archive, request.remote, request.identity)
 
     def _staging(self, content):
         return Staging(self._app, self._root, self._request.root, content["staging"])
@@ -408,7 +441,7 @@ class Restore:
         """The journal's content for a restore that begins."""
         now = self._machine.now()
         return {"app": self._app.name, "root": self._request.root, "backup": selected.id, "archive": selected.path,
-                "size": os.fstat(selected.descriptor).st_size, "only": self._request.only,
+                "size": selected.origin.size, "only": self._request.only,
                 "staging": ".appstate-%s.restore-%s" % (self._app.name, secrets.token_hex(8)),
                 "databases": [], "targets": [], "made": [], "made_root": False, "beside": None, "warnings": [],
                 "told": selected.to_dict(now), "stores": {}}

@@ -2,23 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A run: the hooks, the backup, the guards, pruning, and the report to everybody who has to know how it ended.
+"""A run: the hooks, the backup, its copies, the guards, pruning, and the report to everybody who has to know how it ended.
 
-A run by hand and a run by cron are this one function. Pruning only happens when everything before it went well.
+A run by hand and a run by cron are this one function. A remote that fails does not keep the others from their copies, nor
+costs the backup at the destination. Pruning only happens when everything before it went well.
 """
 
 from __future__ import annotations
 
+import os
+
 from ..app import database_paths
-from ..catalog import catalog
+from ..catalog import catalog, holds
 from ..monitor import audit
 from ..monitor.status import Status
+from ..system import files
 from ..system.commands import run_command
-from ..system.errors import AppStateError, LockedError, SpaceError
+from ..system.errors import AppStateError, LockedError, SpaceError, refused
 from ..system.locks import AppLock
 from ..system.mounts import file_system_of, is_volatile_or_remote
 from .backup import take_backup_locked
-from .prune import prune_locked
+from .copies import Copied, copy_to
+from .prune import prune_locked, prune_remote_locked
 from .report import Ran, Report
 
 
@@ -41,7 +46,7 @@ def run_backup(app, machine, on_bytes=None, accept_shrink=False, on_phase=None):
     report = Report(app.name, app.directory, app.settings, machine, status)
     report.begin(ran)
     run = _Run(app, machine, ran, status, accept_shrink)
-    _locked(app.name, machine, report, ran, lambda: run.work(on_bytes, on_phase))
+    _locked(app.name, machine, report, ran, lambda: run.work(on_bytes, on_phase), run.alarm)
     return ran
 
 
@@ -55,11 +60,11 @@ def refuse_run(app_name, settings, machine, error):
     ran = Ran()
     ran.fail(error)
     report = Report(app_name, None, settings, machine, Status(machine.state_directory, app_name))
-    _locked(app_name, machine, report, ran, lambda: None)
+    _locked(app_name, machine, report, ran, lambda: None, lambda: None)
     return ran
 
 
-def _locked(app_name, machine, report, ran, work):
+def _locked(app_name, machine, report, ran, work, alarm):
     try:
         with AppLock(machine.lock_directory, app_name):
             work()
@@ -69,7 +74,8 @@ def _locked(app_name, machine, report, ran, work):
         report.end_beside(ran)
     except (AppStateError, OSError) as error:
         # There is no lock to be had at all.
-        ran.fail(_explained(error, app_name))
+        ran.fail(_explained(error, app_name, machine.lock_directory))
+        alarm()
         report.end(ran)
 
 
@@ -88,11 +94,19 @@ class _Run:
         self._try(self._prepare_and_back_up, on_bytes, on_phase)
         for argv in self._settings.after:
             self._try(self._hook, argv)
+        if self._ran.backup is not None:
+            self._try(self._spread, on_bytes, on_phase or (lambda phase, total: None))
         if not self._ran.exit_code:
             self._try(self._prune)
+            for remote in self._app.remotes:
+                self._try(self._prune_remote, remote)
         if self._ran.exit_code:
-            for argv in self._settings.on_error:
-                self._try(self._hook, argv)
+            self.alarm()
+
+    def alarm(self):
+        """The operator's own commands for a run that failed."""
+        for argv in self._settings.on_error:
+            self._try(self._hook, argv)
 
     def _try(self, step, *arguments):
         """Does a step; whatever goes wrong with it turns the run red, and does not keep the next from its turn."""
@@ -101,7 +115,7 @@ class _Run:
         except KeyboardInterrupt:
             self._ran.fail(Interrupted("the run was interrupted", app=self._app.name))
         except Exception as error:
-            self._ran.fail(_explained(error, self._app.name))
+            self._ran.fail(_explained(error, self._app.name, self._app.destination))
 
     def _hook(self, argv):
         outcome = "failed" if self._ran.exit_code else "ok"
@@ -121,8 +135,53 @@ class _Run:
         self._try(self._guard_clock, earlier, taken.backup)
         self._try(self._guard_shrinking, earlier, taken.backup)
 
+    def _spread(self, on_bytes, on_phase):
+        """Copies the backup to each remote, then gives it its rolling name here, too."""
+        backup, stem = self._ran.backup, None
+        if self._app.rolling_name is not None:
+            stem = self._app.rolling_name.stem(self._app.name, backup.manifest.created)
+            stem = None if self._is_held(stem) else stem
+        for remote in self._app.remotes:
+            if isinstance(self._ran.error, Interrupted):
+                self._ran.copies.append(Copied(remote.name, error=self._ran.error))
+                continue
+            on_phase("copy to %s" % remote.name, backup.manifest.archive["size"])
+            self._try(self._copy, remote, backup, stem, on_bytes)
+        if stem is not None:
+            self._try(self._roll, backup, stem)
+
+    def _is_held(self, stem):
+        """Whether the backup that has a rolling name now is on hold; then the new one keeps its own name."""
+        held = holds.held_in(self._app.directory)
+        older = [backup for backup in catalog.list_backups(self._app.directory, self._app.name) if backup.stem == stem]
+        if not older or older[0].id not in held:
+            return False
+        self._ran.warnings.append("%s is on hold, so %s keeps its own name" % (older[0].id, self._ran.backup.id))
+        return True
+
+    def _copy(self, remote, backup, stem, on_bytes):
+        try:
+            copied = copy_to(self._app, remote, self._machine, backup, stem, on_bytes)
+        except KeyboardInterrupt:
+            self._ran.copies.append(Copied(remote.name, error=Interrupted("the copy was interrupted", app=self._app.name)))
+            raise
+        self._ran.copies.append(copied)
+        if copied.error is not None:
+            raise copied.error
+
+    def _roll(self, backup, stem):
+        directory = files.open_directory(self._app.directory)
+        try:
+            self._ran.backup = catalog.roll(directory, self._app.directory, backup, stem)
+        finally:
+            os.close(directory)
+
     def _prune(self):
         self._ran.pruned = prune_locked(self._app, self._machine)
+
+    def _prune_remote(self, remote):
+        pruned = prune_remote_locked(self._app, remote, self._machine)
+        self._ran.pruned_remotes.append(pruned)
 
     def _guard_clock(self, earlier, taken):
         if earlier is not None and earlier.manifest.created > taken.manifest.created:
@@ -147,11 +206,11 @@ class _Run:
                              remedy="If that is right, run appstate-backup run --accept-shrink %s" % self._app.name)
 
 
-def _explained(error, app_name):
+def _explained(error, app_name, path):
     if isinstance(error, AppStateError):
         return error.about(app_name)
     if isinstance(error, OSError):
-        return AppStateError("the run failed: %s" % error.strerror, app=app_name, path=error.filename)
+        return refused(error, "the run failed", app_name, path)
     return AppStateError("the run failed by a defect of this program: %s: %s" % (type(error).__name__, error),
                          app=app_name)
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import ssl
@@ -17,6 +19,8 @@ from ..system.commands import CommandError, run_command
 from ..system.errors import AppStateError, RestoreError
 
 SECONDS = 300.0
+# Of an answer, as much is read; one that is cut off there is no JSON.
+MOST = 1 << 20
 SYSTEMD = "/run/systemd/system"
 # What "status" of an init script (Linux Standard Base, 22.2), of rc-service(8) and "is-active" of systemctl(1) end with.
 NOT_RUNNING = 3
@@ -70,34 +74,73 @@ def _manager(step, name):
 def probe(app):
     """Asks the app's health URL until it answers with the right status.
 
-    A JMESPath expression over the answer is the restore role's to ask: the host needs no package for this.
-
     Raises:
         RestoreError: it did not, as often as it was asked.
     """
     health = app.health
     if health is None:
         return
+    answer = None
+    for attempt in range(retries_of(health) + 1):
+        if attempt:
+            time.sleep(delay_of(health))
+        answer = ask(health)
+        if answer["well"]:
+            return
+    raise RestoreError("the app is not well: %s" % answer["said"], app=app.name)
+
+
+def retries_of(health):
+    """How often a health URL is asked once more."""
+    return 12 if health.get("retries") is None else int(health["retries"])
+
+
+def delay_of(health):
+    """Seconds between one time and the next."""
+    return float(health.get("delay") or 5)
+
+
+def ask(health):
+    """Asks a health URL once.
+
+    A JMESPath expression over the answer is a role's to ask: the host needs no package for this.
+
+    Returns:
+        a dictionary of ``well`` (whether it is the right status), ``said`` (what was answered, as a text), and ``json`` (the answer
+        where it is a JSON document of a size that one would read, else None).
+    """
     status = health.get("status") or 200
     wanted = [int(each) for each in (status if isinstance(status, (list, tuple)) else [status])]
     context = ssl.create_default_context() if health.get("validate_certs", True) else ssl._create_unverified_context()
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-    problem = None
-    retries = 12 if health.get("retries") is None else int(health["retries"])
-    for attempt in range(retries + 1):
-        if attempt:
-            time.sleep(float(health.get("delay") or 5))
-        answered, problem = _ask(health["url"], float(health.get("timeout") or 5), opener)
-        if answered in wanted:
-            return
-    raise RestoreError("the app is not well: %s" % problem, app=app.name)
-
-
-def _ask(url, timeout, opener):
+    # Without ProxyHandler: whatever stands in the environment, the app is asked itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    seconds = float(health.get("timeout") or 5)
     try:
-        with opener.open(url, timeout=timeout) as answer:
-            return answer.status, "HTTP status %d" % answer.status
+        with opener.open(health["url"], timeout=seconds) as answer:
+            return _told(answer, wanted, seconds)
     except urllib.error.HTTPError as error:
-        return error.code, "HTTP status %d" % error.code
-    except (OSError, ValueError) as error:
-        return None, str(getattr(error, "reason", error))
+        with error:
+            return _told(error, wanted, seconds)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return {"well": False, "said": str(getattr(error, "reason", error)), "json": None}
+
+
+def _told(answer, wanted, seconds):
+    document = None
+    if "json" in (answer.headers.get("Content-Type") or ""):
+        try:
+            document = json.loads(_body(answer, seconds).decode("utf-8"))
+        except (ValueError, RecursionError):
+            document = None
+    return {"well": answer.code in wanted, "said": "HTTP status %d" % answer.code, "json": document}
+
+
+def _body(answer, seconds):
+    """As much of an answer as is read; one that comes by drops is cut off, too."""
+    parts, until = [], time.monotonic() + seconds
+    while sum(map(len, parts)) < MOST and time.monotonic() < until:
+        part = answer.read1(1 << 16)
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)

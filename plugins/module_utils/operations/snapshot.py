@@ -11,7 +11,9 @@ instant, and only where the operator says so.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import stat
 
@@ -20,7 +22,7 @@ from ..sqlite.examine import start_examination
 from ..sqlite.header import SIDECARS
 from ..sqlite.sandbox import give_to_sandbox, owner_of, read_header
 from ..sqlite.snapshot import take_snapshot
-from ..system.errors import AppStateError, ChildError, ConfigurationError, DatabaseError, SourceError
+from ..system.errors import AppStateError, ChildError, ConfigurationError, DatabaseError, SourceError, refused
 from ..system.files import CREATE, DIRECTORY, READ, exists_at, give, need_space, open_directory, remove_if_there
 from ..system.process import Limits, run_child
 from ..system.scratch import Scratch, reap
@@ -83,6 +85,13 @@ def keep_snapshot(source, target, method="auto", deadline_seconds=300.0, integri
     Raises:
         DatabaseError: the copy does not pass; there is no snapshot then.
     """
+    try:
+        return _keep(source, target, method, deadline_seconds, integrity, force)
+    except OSError as error:
+        raise refused(error, "the snapshot of %s failed" % source, path=target.path)
+
+
+def _keep(source, target, method, deadline_seconds, integrity, force):
     identity = owner_of(source)
     parents = [target.directory, FALLBACK]
     reap(parents, _ROOM)
@@ -144,16 +153,17 @@ def _publish(inner, target, force):
     final = os.fsencode(target.name)
     directory = open_directory(target.directory)
     try:
+        _reap_copies(directory, final)
         copy = os.open(COPY, READ, dir_fd=inner)
         try:
             _require_only_name(os.fstat(copy))
             give(copy, os.geteuid(), os.getegid(), 0o600)
-            temporary = b".%s.%s.tmp" % (final[:200], secrets.token_hex(6).encode())
             try:
-                _bring(inner, copy, directory, temporary)
-                _give_name(directory, temporary, final, target.path, force)
-            finally:
-                remove_if_there(directory, temporary)
+                _give_name(inner, COPY, directory, final, target.path, force)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _publish_copied(copy, directory, final, target.path, force)
             os.fsync(directory)
         finally:
             os.close(copy)
@@ -166,27 +176,44 @@ def _require_only_name(found):
         raise SourceError("the snapshot was tampered with before it could be published")
 
 
-def _bring(inner, copy, directory, temporary):
-    """Puts the copy beside its final name: by rename, or by copying where it lies on another file system."""
-    try:
-        os.rename(COPY, temporary, src_dir_fd=inner, dst_dir_fd=directory)
-        return
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
+def _publish_copied(copy, directory, final, path, force):
+    """The same from another file system: by a copy beside the final name, which is locked as long as somebody needs it."""
+    temporary = b".%s.%s.tmp" % (final[:200], secrets.token_hex(6).encode())
     writing = os.open(temporary, CREATE, 0o600, dir_fd=directory)
     try:
+        fcntl.flock(writing, fcntl.LOCK_EX)
         copy_descriptor(copy, writing)
         os.fsync(writing)
+        _give_name(directory, temporary, directory, final, path, force)
     finally:
+        remove_if_there(directory, temporary)
         os.close(writing)
 
 
-def _give_name(directory, temporary, final, path, force):
+def _reap_copies(directory, final):
+    """Removes copies that killed runs left beside this name."""
+    pattern = re.compile(rb"\.%s\.[0-9a-f]{12}\.tmp\Z" % re.escape(final[:200]))
+    for name in map(os.fsencode, os.listdir(directory)):
+        if not pattern.match(name):
+            continue
+        try:
+            left = os.open(name, READ, dir_fd=directory)
+        except OSError:
+            continue  # Gone, or no file of ours.
+        try:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_if_there(directory, name)
+        except BlockingIOError:
+            continue  # Its run goes on.
+        finally:
+            os.close(left)
+
+
+def _give_name(there, name, directory, final, path, force):
     """The instant in which the snapshot appears; without ``force`` never in the place of anything."""
     if not force:
         try:
-            os.link(temporary, final, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            os.link(name, final, src_dir_fd=there, dst_dir_fd=directory, follow_symlinks=False)
             return
         except FileExistsError as error:
             raise ConfigurationError("exists already", path=path, remedy="Choose another name") from error
@@ -196,7 +223,7 @@ def _give_name(directory, temporary, final, path, force):
         # A file system without hard links, where there is no better way than to look first.
         if exists_at(directory, final):
             raise ConfigurationError("exists already", path=path, remedy="Choose another name")
-    os.rename(temporary, final, src_dir_fd=directory, dst_dir_fd=directory)
+    os.rename(name, final, src_dir_fd=there, dst_dir_fd=directory)
 
 
 def _size(path):

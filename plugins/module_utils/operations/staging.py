@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from functools import partial
 
 from ..archive.extract import RESERVE, Extractor
-from ..archive.reader import entries
+from ..archive.reader import Most, entries
 from ..catalog import catalog
 from ..sources.checking import ASKERS, COPY, kind_of
+from ..sources.finding import problems_of
 from ..sources.ground import refuse_ground
 from ..sources.store import Staged
 from ..sources.stores import store_of
@@ -92,7 +94,7 @@ class Staging:
         return plan.narrowed(only, self._app.name)
 
     def _plan_of_unknown(self, selected, stores, some):
-        contents = selected.read(self._own_path)
+        contents = selected.read(self._own_path, most=self._room())
         try:
             refuse_damaged(contents, selected.path)
             if contents.manifest is None:
@@ -104,9 +106,16 @@ class Staging:
         finally:
             contents.lines.close()
 
+    def _room(self):
+        """What fits here of an archive that nobody has told the size of."""
+        return Most(files.free_inodes(self._top), max(0, files.free_bytes(self._top) - RESERVE),
+                    SpaceError("not enough space for staging the restore: there is more in the archive than fits there", path=self.path,
+                               remedy="Free some space there, or choose another archive"), with_notes=True)
+
     def _need_space(self, selected):
         if selected.manifest is not None:
             self._need(selected.manifest.bytes)
+            files.need_inodes(self._top, selected.manifest.content["members"]["count"], self.path, "staging the restore")
 
     def _need(self, size):
         files.need_space(self._top, size + RESERVE, self.path, "staging the restore")
@@ -118,6 +127,7 @@ class Staging:
         try:
             contents = selected.read(self._own_path, extractor, on_bytes=on_bytes)
             refuse_damaged(contents, selected.path)
+            self._whole()
             for number, check in enumerate(checks):
                 self._check(number, check, contents.manifest is None)
             for number, check in enumerate(checks):
@@ -125,7 +135,7 @@ class Staging:
             # After all is in its place, since a directory's time changes with what comes into it.
             places.checked_are_moved()
             extractor.finish(contents.lines, ownership)
-            if contents.manifest is None or len(plan.outermost()) < len(plan.targets):
+            if self._has_untold(plan, contents):
                 self._settle_untold(plan, contents.lines, ownership)
             if selected.bare:
                 self._settle_bare(plan, ownership)
@@ -134,6 +144,9 @@ class Staging:
             self._look_for_mentioned(plan)
             self._judge_version()
             self._compare_references(plan, contents.lines)
+        except ArchiveError as error:
+            error.remedy = error.remedy or "Live state is untouched; choose another backup"
+            raise
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 raise SpaceError("no space left for staging the restore", path=self.path,
@@ -152,18 +165,30 @@ class Staging:
         try:
             if old and check.kind == "sqlite":
                 self._warn(lost_log_text(check.path, files.by_descriptor(directory), COPY))
-            troubles = check.troubles(directory)
+            findings = check.findings(directory)
+            troubles = problems_of(findings)
+            self._found(check, findings)
             if not troubles and check.kind == "sqlite":
                 self._warn(vacant_text(check.path, files.by_descriptor(directory), COPY,
                                        os.path.join(self._root_path, check.path), self._newest))
             if not troubles:
                 self._inquiry.ask_copy(check, directory)
+                self._proven(check, directory)
         finally:
             os.close(directory)
         if troubles:
             what = "database" if check.kind == "sqlite" else "dump"
             raise DatabaseError("the backup's %s is not good: %s" % (what, "; ".join(troubles)), app=self._app.name,
                                 path=check.path, remedy="Live state is untouched; choose another backup")
+
+    def _whole(self):
+        """Every byte of the archive was read, and is what was backed up."""
+
+    def _found(self, check, findings):
+        """What the Findings of a member were; a restore only goes by those that are wrong."""
+
+    def _proven(self, check, directory):
+        """A member was found to be good, and is still by itself in an open directory."""
 
     def _move_into_tree(self, number, check):
         """Out of its own directory; what SQLite may have left beside it stays behind and goes with the staging."""
@@ -231,10 +256,18 @@ class Staging:
         """Warns of files that databases name and the backup lacks: the rest of it is wanted all the more."""
         self.warnings.extend(self._inquiry.warnings(placed_members(plan, lines)))
 
+    def live_root(self):
+        """The stat of the root that the state is for."""
+        return os.fstat(self._root)
+
+    def _has_untold(self, plan, contents):
+        """Whether there can be directories in the tree that stay, and that no member tells of."""
+        return contents.manifest is None or len(plan.outermost()) < len(plan.targets)
+
     def _settle_untold(self, plan, lines, ownership):
         """Directories that no member tells of: an old recipe listed files alone, or a source lies in a directory that
         the one around it excludes. They belong to whom the app states, or to whom the root does."""
-        mode, uid, gid = default_directory(self._root, ownership)
+        mode, uid, gid = default_directory(self.live_root(), ownership)
         for place in untold_directories(plan, lines):
             directory = files.open_beneath(self._top, TREE + b"/" + place, files.DIRECTORY)
             try:
@@ -270,7 +303,8 @@ class Staging:
 
 def predicted_plan(app, selected, only, stores=True):
     """The Plan that a restore of an archive would follow: it is read in full, and nothing is extracted."""
-    contents = selected.read(None)
+    # What is encrypted leaves no trace on a disk, the names of its members neither.
+    contents = selected.read(None if selected.origin.is_encrypted else tempfile.gettempdir())
     try:
         refuse_damaged(contents, selected.path)
         manifest = selected.manifest or contents.manifest
@@ -311,7 +345,6 @@ def refuse_damaged(contents, path):
             " (and %d more)" % more if more else ""), path=path, remedy="Live state is untouched; choose another one")
 
 
-def default_directory(root, ownership):
-    """``(mode, uid, gid)`` of a directory that has to be there and that no backup tells of."""
-    found = os.fstat(root)
+def default_directory(found, ownership):
+    """``(mode, uid, gid)`` of a directory that has to be there and that no backup tells of; ``found`` is the root's stat."""
     return (ownership.mode(0o755, True),) + tuple(ownership.ids(uid=found.st_uid, gid=found.st_gid))

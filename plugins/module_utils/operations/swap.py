@@ -77,7 +77,7 @@ class Swap:
         missing = [place for place in above if not self._exists(place)]
         if missing:
             on_make(missing)
-            mode, uid, gid = default_directory(self._root, self._ownership)
+            mode, uid, gid = default_directory(os.fstat(self._root), self._ownership)
             files.make_parents(self._root, path, mode, uid, gid)
 
     def back(self):

@@ -6,29 +6,30 @@
 
 Levels, each with all of the ones before: ``presence`` (manifest and archive are there and fit), ``checksum`` (every
 byte of the archive is what was written), ``content`` (its databases and dumps are sound and what they were).
+
+An encrypted archive is opened with an identity. Without one, ``checksum`` still tells whether its bytes are those that
+were written.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import ExitStack
-from functools import partial
 
 from ..archive.extract import Extractor
 from ..archive.reader import entries, first_bytes
 from ..catalog import catalog
 from ..sources.checking import COPY, Check, checks_of
+from ..sources.finding import problems_of
 from ..sources.sqlite import FALLBACK
-from ..sources.store import Staged
-from ..sources.stores import store_of
 from ..system import files
 from ..system.errors import (
-    AppStateError, ArchiveError, ConfigurationError, DataTooNewError, StoreUnreachable, printable)
+    AppStateError, ArchiveError, ConfigurationError, DataTooNewError, IdentityError, SourceError, printable)
 from ..system.scratch import Scratch, reap
 from .diagnosis import contents_below, lost_log_text, missing_texts, vacant_text
 from .inquiry import Inquiry
 from .references import lacking_text, unnamed_text
+from .rehearsal import rehearse
 from .selection import DATABASE
 
 LEVELS = ("presence", "checksum", "content")
@@ -73,12 +74,36 @@ def verify(selected, level, app=None, on_bytes=None):
     if level == "presence":
         return Verification(level, [] if selected.backup is not None or _is_archive(selected) else
                             [{"member": None, "problem": "is neither an archive nor a database"}])
-    with ExitStack() as stack:
-        parents = [os.path.dirname(selected.path), FALLBACK]
-        reap(parents, "verify")
-        scratch = stack.enter_context(Scratch(parents, "verify"))
-        scratch.seal()
-        return _Verifying(selected, app, scratch, on_bytes).run(level)
+    if selected.origin.is_encrypted and level == "checksum":
+        return _sealed(selected) if selected.is_sealed else _without_a_trace(selected, on_bytes)
+    parents = selected.scratch_parents(app) + [FALLBACK]
+    try:
+        with ExitStack() as stack:
+            reap(parents, "verify")
+            scratch = stack.enter_context(Scratch(parents, "verify"))
+            scratch.seal()
+            return _Verifying(selected, app, scratch, on_bytes).run(level)
+    except OSError as error:
+        raise SourceError("cannot be verified: %s" % error.strerror, path=selected.path,
+                          remedy="See that nobody else changes, and that there is room in, %s" % parents[0])
+
+
+def _sealed(selected):
+    """What can be said of an encrypted archive without its identity: whether its bytes are those that were written."""
+    if selected.manifest is None:
+        raise IdentityError("is encrypted and has no manifest beside it, so nothing can be said of it without an identity",
+                            path=selected.path, remedy="Give the secret key of one of its recipients")
+    same = selected.origin.hexdigest() == selected.manifest.archive["digest"]
+    return Verification("checksum", [] if same else [
+        {"member": None, "problem": "the archive is not the one that was written (its digest differs)"}],
+        notes=["it is encrypted and was not opened; with an identity its members are looked at, too"])
+
+
+def _without_a_trace(selected, on_bytes):
+    """Reads an encrypted archive with its identity; nothing of what is in it gets to a disk, no names of members either."""
+    contents = selected.read(None, on_bytes=on_bytes)
+    contents.lines.close()
+    return Verification("checksum", contents.problems, contents.count)
 
 
 class _Verifying:
@@ -88,6 +113,8 @@ class _Verifying:
         self._selected = selected
         self._app = app
         self._scratch = scratch
+        # By its descriptor: whoever owns the directory around it could put a link in the place of its name.
+        self._room = files.by_descriptor(scratch.descriptor)
         self._on_bytes = on_bytes
         self._notes = []
         self._lines = None
@@ -114,14 +141,17 @@ class _Verifying:
 
     def _read(self, extractor):
         try:
-            contents = self._selected.read(self._scratch.path, extractor, on_bytes=self._on_bytes)
+            contents = self._selected.read(self._room, extractor, on_bytes=self._on_bytes)
         except ArchiveError as error:
             if extractor is None:
                 raise
             # Read again without extracting: then what is wrong is listed instead of ending the reading.
-            contents = self._selected.read(self._scratch.path)
+            contents = self._selected.read(self._room)
             if not contents.problems:
                 contents.problem(None, error.message)
+        finally:
+            if extractor is not None:
+                extractor.close()
         if self._lines is not None:
             self._lines.close()
         self._lines = contents.lines
@@ -167,7 +197,7 @@ class _Verifying:
 
     def _troubles(self, check, directory):
         """What is wrong with one member, as the first way of looking at it that finds anything tells."""
-        return check.troubles(directory) or self._ask(check, directory) or self._rehearse(check, directory)
+        return problems_of(check.findings(directory)) or self._ask(check, directory) or self._rehearse(check, directory)
 
     def _ask(self, check, directory):
         """What the app's description asks of a database that is good; what cannot be asked is a problem."""
@@ -229,37 +259,20 @@ class _Verifying:
             self._notes.append(text)
 
     def _rehearse(self, check, directory):
-        """What is wrong with a dump that is brought into its store, beside the live state and for a moment."""
-        store = store_of(self._app, check.path, None) if self._app is not None else None
-        if store is None or not store.rehearses:
+        """What is wrong with a dump that is brought into its store for a moment."""
+        tried = rehearse(self._app, check, directory, self._selected.manifest, self._inquiry)
+        if tried is None:
             return []
-        told = [] if self._selected.manifest is None else self._selected.manifest.sources
-        record = next((each for each in told if each["path"] == check.path), None)
-        begun = {"token": secrets.token_hex(8), "force": False}
-        try:
-            state = store.stage(Staged(directory, None, COPY, None), record, begun)
-        except StoreUnreachable as error:
-            self._notes.append("%s was not restored for a trial: %s%s" % (
-                store.title, error.message, ". " + error.remedy if error.remedy else ""))
-            return []
-        except AppStateError as error:
-            return [error.message]
-        try:
-            if self._inquiry.wants(check.path, check.source):
-                self._inquiry.ask(check.path, check.source, partial(store.query, state))
-            return []
-        except ConfigurationError as error:
-            return [error.message]
-        finally:
-            store.discard(state)
+        self._note(tried.note)
+        return [] if tried.problem is None else [tried.problem]
 
 
 def _is_archive(selected):
     """Whether the first bytes are those of something that can be restored from."""
-    if selected.bare is not None:
+    if selected.bare is not None or selected.is_sealed:
         return True
     try:
-        start = first_bytes(selected.descriptor, 512)
+        start = first_bytes(selected.origin, 512)
     except AppStateError:
         return False
     return start[257:262] == b"ustar"

@@ -23,6 +23,7 @@ import time
 
 from ..system.accounts import find_user
 from ..system.errors import ConfigurationError, SourceError
+from ..system.files import in_memory
 from ..system.process import as_program, identity_of
 from .complaints import Answerer, explain, gist, has_error, warnings_of
 
@@ -236,11 +237,9 @@ def _secret(password, identity):
     """A descriptor of a password file, as "The Password File" in the manual has it, that lies in memory alone."""
     if re.search("[\r\n\0]", password):
         raise ConfigurationError("'password' is more than one line, which PostgreSQL's password file cannot hold")
-    descriptor = os.memfd_create(APPLICATION)
+    # libpq ignores a file that others may read, and opens this one as the account that it runs as.
+    descriptor = in_memory(APPLICATION, b"*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password).encode("utf-8") + b"\n")
     try:
-        os.write(descriptor, b"*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password).encode("utf-8") + b"\n")
-        # libpq ignores a file that others may read, and opens this one as the account that it runs as.
-        os.fchmod(descriptor, 0o600)
         if identity is not None:
             os.fchown(descriptor, identity.uid, identity.gid)
         return descriptor

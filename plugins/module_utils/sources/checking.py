@@ -17,6 +17,7 @@ from ..sqlite.questions import ask_copy
 from ..sqlite.sandbox import give_to_sandbox
 from ..system import files
 from ..system.errors import AppStateError
+from .finding import INTEGRITY, Finding
 from .formats import ask_sql, check_raw, check_sql, check_tar
 from .postgresql import check_dump
 from .sqlite import check_copy
@@ -49,11 +50,11 @@ class Check:
         endings = ("",) + (SIDECARS if self.kind == "sqlite" else ())
         return {files.as_bytes(self.path + ending): COPY + ending for ending in endings}
 
-    def troubles(self, directory):
-        """What is wrong with COPY in an open private directory, as texts."""
+    def findings(self, directory):
+        """What was found of COPY in an open private directory, a list of Findings."""
         checker = CHECKERS.get(self.kind)
         if checker is None:
-            return ["is of a kind (%s) that this version cannot check" % self.kind]
+            return [Finding(INTEGRITY, "is of a kind (%s) that this version cannot check" % self.kind)]
         return checker(directory, self.source, self.recorded)
 
     @property
@@ -90,14 +91,14 @@ def record_of(source):
 
 
 def check_database(directory, source, recorded):
-    """What is wrong with a database; sidecars of a cold copy, which are beside it, are folded into it first."""
+    """The Findings about a database; sidecars of a cold copy, which are beside it, are folded into it first."""
     path = files.by_descriptor(directory)
     if any(files.exists_at(directory, COPY + ending) for ending in SIDECARS):
         give_to_sandbox(path, COPY)
         try:
             fold_sidecars(path, COPY)
         except AppStateError as error:
-            return [error.message]
+            return [Finding(INTEGRITY, error.message)]
     return check_copy(path, COPY, source, recorded)
 
 
@@ -106,7 +107,7 @@ def ask_database(directory, sql):
     return ask_copy(files.by_descriptor(directory), COPY, sql)
 
 
-# Function(directory, source, recorded): what is wrong, as texts.
+# Function(directory, source, recorded): a list of Findings.
 CHECKERS = {"sqlite": check_database, "postgresql": check_dump, "sql": check_sql, "tar": check_tar, "raw": check_raw}
 # Function(directory, sql): the values of the first column as bytes, which can be gone through more than once.
 ASKERS = {"sqlite": ask_database, "sql": ask_sql}

@@ -17,6 +17,7 @@ import shutil
 from ..system import files
 from ..system.errors import AppStateError, RestoreError, SourceError
 from .checking import CHECKERS, COPY
+from .finding import problems_of
 from .command import dump, feed, title
 from .files import ASIDE
 from .store import Store
@@ -58,7 +59,7 @@ class CommandStore(Store):
         """What is wrong with the dump of the present state: that may be why there is a restore, and is no obstacle."""
         directory = files.open_beneath(self._root, place, files.DIRECTORY)
         try:
-            troubles = CHECKERS[self._source.format](directory, self._source, None)
+            troubles = problems_of(CHECKERS[self._source.format](directory, self._source, None))
         finally:
             os.close(directory)
         return ["%s: the dump of the present state is not good (%s); a rollback feeds it back as it is"

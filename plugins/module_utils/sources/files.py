@@ -21,14 +21,14 @@ from ..system import files
 from ..system.errors import SourceError, printable
 from ..system.trees import descend
 from .sqlite import paths_of
-from .taker import Taker
+from .taker import TreeTaker
 
 # What a restore moves aside, until it is committed: no state of the application.
 ASIDE = ".before-restore-"
 ASIDE_NAME = re.compile(rb".*\.before-restore-\d{8}T\d{6}Z\Z", re.DOTALL)
 
 
-class FilesTaker(Taker):
+class FilesTaker(TreeTaker):
     """Takes one FilesSource into an archive."""
 
     def __init__(self, room, source):
@@ -36,8 +36,7 @@ class FilesTaker(Taker):
         self._path = files.as_bytes(source.path)
         self._excludes = [compiled(pattern) for pattern in source.exclude]
         self._others = paths_of_others(room.app, source)
-        self._writer = None
-        self._counts = {"members": 0, "bytes": 0, "excluded": 0, "unreadable": 0}
+        self._counts.update(excluded=0, unreadable=0)
         self.present = False
 
     def look(self):
@@ -68,6 +67,26 @@ class FilesTaker(Taker):
 
     def record(self):
         return dict({"type": "files", "path": self._source.path, "present": self.present}, **self._counts)
+
+    def unreadable(self):
+        """The paths of what we may not read, as the rights have it; nothing but directories is opened."""
+        try:
+            top = files.open_beneath(self._room.root, self._path)
+        except PermissionError:
+            return [self._path]
+        except OSError:
+            return []  # It is not there, or nothing that could be taken.
+        try:
+            return list(self._unreadable_below(top)) if stat.S_ISDIR(os.fstat(top).st_mode) else []
+        finally:
+            os.close(top)
+
+    def _unreadable_below(self, top):
+        closed = []
+        for entry in descend(top, self._path, self._skip, lambda path, unused: closed.append(path)):
+            if stat.S_ISREG(entry.stat.st_mode) and not os.access(entry.name, os.R_OK, dir_fd=entry.directory):
+                yield entry.path
+        yield from closed
 
     def _below(self, top):
         for entry in descend(top, self._path, self._skip, self._unreadable):
@@ -139,14 +158,6 @@ class FilesTaker(Taker):
         names = self._room.names
         return Member(path, kind, size, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid,
                       names.user(found.st_uid), names.group(found.st_gid), found.st_mtime_ns)
-
-    def _add(self, member):
-        self._writer.add(member)
-        self._count(member)
-
-    def _count(self, member):
-        self._counts["members"] += 1
-        self._counts["bytes"] += member.size
 
 
 def compiled(pattern):

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 
+from ..archive.origin import FileOrigin
 from ..archive.reader import read_archive
 from ..sqlite.header import MAGIC, looks_like_sqlite
 from ..sqlite.loading import start_loading
 from ..sqlite.questions import ask_copy
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, DatabaseError
-from .sqlite import examine_copy, troubles_of
+from .finding import INTEGRITY, Finding
+from .sqlite import examine_copy, findings_of
 
 # The dump where the checks of a backup extract it to; ``checking`` has the same name.
 COPY = "database.db"
@@ -126,7 +128,7 @@ def _read_tar(directory, name):
     """
     descriptor = os.open(os.path.join(directory, name), files.READ)
     try:
-        contents = read_archive(descriptor, directory)
+        contents = read_archive(FileOrigin(descriptor), directory)
     finally:
         os.close(descriptor)
     contents.lines.close()
@@ -139,7 +141,7 @@ def _read_tar(directory, name):
 
 
 def check_sql(directory, source, recorded):
-    """What is wrong with an SQL dump that was extracted as COPY into an open private directory, as texts."""
+    """The Findings about an SQL dump that was extracted as COPY into an open private directory."""
     return _check("sql", directory, source, recorded)
 
 
@@ -150,15 +152,15 @@ def check_tar(directory, source, recorded):
 
 def check_raw(directory, source, recorded):
     """The same for anything."""
-    return [] if files.lookup(directory, COPY).st_size else ["is empty"]
+    return [Finding(INTEGRITY, None if files.lookup(directory, COPY).st_size else "is empty")]
 
 
 def _check(format, directory, source, recorded):
     try:
         examined = Proof(format, files.by_descriptor(directory), COPY, source).result()
     except AppStateError as error:
-        return [error.message]
-    return [] if examined is None else troubles_of(examined, source, recorded)
+        return [Finding(INTEGRITY, error.message)]
+    return [Finding(INTEGRITY)] if examined is None else findings_of(examined, source, recorded)
 
 
 def ask_sql(directory, sql):

@@ -128,7 +128,7 @@ class MirrorTaker(Taker):
     def _keeps_nanoseconds(self):
         """Whether the destination's file system does. rsync compares nanoseconds only where it is told to; elsewhere
         all would then seem to have changed."""
-        with tempfile.TemporaryFile(dir=self._room.app.directory) as probe:
+        with tempfile.TemporaryFile(dir=files.by_descriptor(self._room.directory)) as probe:
             os.utime(probe.fileno(), ns=(FINE, FINE))
             return os.fstat(probe.fileno()).st_mtime_ns == FINE
 

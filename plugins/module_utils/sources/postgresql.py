@@ -22,6 +22,7 @@ from ..sqlite.assertions import objection
 from ..sqlite.questions import MOST_BYTES, MOST_VALUES, Answer
 from ..system import files
 from ..system.errors import AppStateError, AssertionFailed, DatabaseError, QueryError
+from .finding import INTEGRITY, Finding
 from .taker import Taker
 
 # Seconds for what is asked before and after a dump: nothing there is long.
@@ -173,18 +174,18 @@ def answer_of(session, sql):
 
 
 def check_dump(directory, source, recorded):
-    """What is wrong with a dump by itself, as texts: whether pg_restore can read it from its beginning to its end.
+    """The Finding about a dump by itself: whether pg_restore can read it from its beginning to its end.
 
     What is in it (``recorded``, and the assertions of ``source``) can only a server tell; see ``PostgresqlStore``.
     """
     descriptor = files.open_beneath(directory, COPY)
     with os.fdopen(descriptor, "rb", buffering=0) as dump:
         if not looks_like_dump(dump.read(16)):
-            return ["is no dump of pg_dump's custom format"]
+            return [Finding(INTEGRITY, "is no dump of pg_dump's custom format")]
         try:
             for whole in (False, True):
                 with start_reading(dump, "the dump", whole) as reading:
                     reading.wait(time.monotonic() + getattr(source, "timeout", READING))
         except AppStateError as error:
-            return ["%s%s" % (error.message, ". " + error.remedy if error.remedy else "")]
-    return []
+            return [Finding(INTEGRITY, "%s%s" % (error.message, ". " + error.remedy if error.remedy else ""))]
+    return [Finding(INTEGRITY)]

@@ -19,6 +19,7 @@ from ..sqlite.snapshot import take_snapshot
 from ..system import files
 from ..system.errors import AppStateError, AssertionFailed, DatabaseError
 from ..system.scratch import Scratch
+from .finding import ASSERTION, FOREIGN_KEYS, INTEGRITY, PASSPORT, Finding, problems_of
 from .ground import refuse_ground
 from .taker import Taker
 
@@ -144,7 +145,7 @@ def refuse(examined, app_name, path, source=None):
         DatabaseError: the database is not sound.
         AssertionFailed: it is sound, but holds something else than the app asks for.
     """
-    troubles = troubles_of(examined, source)
+    troubles = problems_of(findings_of(examined, source))
     if not troubles:
         return
     if examined["integrity"]["ok"] is False:
@@ -154,19 +155,22 @@ def refuse(examined, app_name, path, source=None):
                           remedy="Look into the database; where it is right, change the app's sources")
 
 
-def troubles_of(examined, source=None, recorded=None):
-    """What is wrong with an examined database, as a list of texts; ``recorded`` is the passport it had."""
+def findings_of(examined, source=None, recorded=None):
+    """What was found of an examined database, a list of Findings; ``recorded`` is the passport it had."""
     integrity = examined["integrity"]
     if integrity["ok"] is False:
-        return ["the database is corrupt: %s" % "; ".join(integrity["messages"][:3])]
-    troubles = ["an assertion does not hold: %s (%s)" % (item["message"], item["sql"])
-                for item in examined["assertions"] if not item["ok"]]
-    if getattr(source, "foreign_keys", False) and examined["foreign_keys"]:
-        troubles.append("%d rows violate a foreign key" % examined["foreign_keys"])
-    differing = _differing(recorded, examined["passport"]) if recorded is not None else []
-    if differing:
-        troubles.append("is not the database that was backed up (%s differ)" % ", ".join(differing))
-    return troubles
+        return [Finding(INTEGRITY, "the database is corrupt: %s" % "; ".join(integrity["messages"][:3]))]
+    findings = [Finding(INTEGRITY)]
+    findings.extend(Finding(ASSERTION, None if item["ok"] else "an assertion does not hold: %s (%s)" % (
+        item["message"], item["sql"]), item["sql"]) for item in examined["assertions"])
+    if getattr(source, "foreign_keys", False):
+        violations = examined["foreign_keys"]
+        findings.append(Finding(FOREIGN_KEYS, "%d rows violate a foreign key" % violations if violations else None))
+    if recorded is not None:
+        differing = _differing(recorded, examined["passport"])
+        findings.append(Finding(PASSPORT, "is not the database that was backed up (%s differ)" % ", ".join(differing)
+                                if differing else None))
+    return findings
 
 
 def _differing(recorded, found):
@@ -181,11 +185,11 @@ def _differing(recorded, found):
 
 
 def check_copy(directory, name, source, recorded):
-    """Examines a private copy and gives what is wrong with it, as texts; an examination that fails is one of them."""
+    """Examines a private copy and gives the Findings; an examination that fails is one of them."""
     try:
-        return troubles_of(examine_copy(directory, name, source).result(), source, recorded)
+        return findings_of(examine_copy(directory, name, source).result(), source, recorded)
     except AppStateError as error:
-        return [error.message]
+        return [Finding(INTEGRITY, error.message)]
 
 
 def sidecars_of(path):

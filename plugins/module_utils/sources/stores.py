@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from .bucket_store import BucketStore
 from .command_store import CommandStore
 from .postgresql_store import PostgresqlStore
 from .volume_store import VolumeStore
 
-STORES = {"command": CommandStore, "postgresql": PostgresqlStore, "volume": VolumeStore}
+STORES = {"bucket": BucketStore, "command": CommandStore, "postgresql": PostgresqlStore, "volume": VolumeStore}
 
 
 def is_store(source):

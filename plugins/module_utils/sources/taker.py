@@ -50,3 +50,29 @@ class Taker(ABC):
     def _full_path(self):
         """The source's absolute path, for messages."""
         return self._room.app.full_path(self._source)
+
+    def _about(self, error):
+        """The same error, with the source that it is about where it names no other path."""
+        error.path = error.path or self._source.path
+        return error.about(self._room.app.name)
+
+
+class TreeTaker(Taker):
+    """Takes a source that is many members, and counts them.
+
+    Its ``_writer`` is the ArchiveWriter from when ``write`` has begun.
+    """
+
+    def __init__(self, room, source):
+        super().__init__(room, source)
+        self._writer = None
+        self._counts = {"members": 0, "bytes": 0}
+
+    def _add(self, member):
+        """A directory or a link."""
+        self._writer.add(member)
+        self._count(member)
+
+    def _count(self, member):
+        self._counts["members"] += 1
+        self._counts["bytes"] += member.size

@@ -11,6 +11,7 @@ import stat
 from ..system import files
 from ..system.accounts import Names
 from ..system.errors import SourceError
+from .bucket import BucketTaker
 from .command import CommandTaker
 from .files import FilesTaker
 from .http import HttpTaker
@@ -22,7 +23,7 @@ from .volume import VolumeTaker
 # In the order in which they are taken: databases first, so that every file that a snapshot refers to is in the backup, as
 # it was then or newer.
 TAKERS = {"sqlite": SqliteTaker, "postgresql": PostgresqlTaker, "command": CommandTaker, "http": HttpTaker,
-          "volume": VolumeTaker, "files": FilesTaker}
+          "volume": VolumeTaker, "bucket": BucketTaker, "files": FilesTaker}
 
 
 class Room:

@@ -23,7 +23,7 @@ from ..sqlite.header import SIDECARS, looks_like_sqlite
 from ..system import files
 from ..system.errors import AppStateError, ArchiveError, SourceError
 from .files import ASIDE_NAME, compiled, paths_of_others
-from .taker import Taker
+from .taker import TreeTaker
 from .volume_databases import VolumeDatabases
 
 # What a store of ours makes inside a volume.
@@ -50,7 +50,7 @@ def place_of(app, source):
         raise error.about(app.name)
 
 
-class VolumeTaker(Taker):
+class VolumeTaker(TreeTaker):
     """Takes one VolumeSource into an archive."""
 
     def __init__(self, room, source):
@@ -63,11 +63,9 @@ class VolumeTaker(Taker):
         self._place = None
         self._helper = None
         self._databases = None
-        self._writer = None
         self._skipped = None
         self._is_directory = False
         self._hard_links = _Waiting()
-        self._counts = {"members": 0, "bytes": 0}
         self.present = False
 
     def look(self):
@@ -116,12 +114,6 @@ class VolumeTaker(Taker):
                 self._write_tree()
         except AppStateError as error:
             raise self._about(error)
-
-    def _about(self, error):
-        """The same error, with the source that it is about."""
-        if error.path is None:
-            error.path = self._source.path
-        return error.about(self._room.app.name)
 
     def _write_tree(self):
         without = literal(list(self._source.exclude) + ["/" + path.decode() for path in sorted(self._apart)])
@@ -244,14 +236,6 @@ class VolumeTaker(Taker):
                 self._room.warn("%s is a SQLite database taken as a plain file, which is not safe while it is in use; "
                                 "name it in the source's 'databases'" % shown(member.path))
             yield piece
-
-    def _add(self, member):
-        self._writer.add(member)
-        self._count(member)
-
-    def _count(self, member):
-        self._counts["members"] += 1
-        self._counts["bytes"] += member.size
 
     def finish(self):
         """Waits for the examinations; a database that does not pass is never part of a backup."""

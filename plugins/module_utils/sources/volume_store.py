@@ -24,6 +24,9 @@ from .layer import LayerFile
 from .store import Store
 from .volume import place_of
 
+# How often what was put into a volume is read, until it comes to its end.
+READINGS = 3
+
 
 class VolumeStore(Store):
     """Restores one VolumeSource.
@@ -69,22 +72,31 @@ class VolumeStore(Store):
                 if not stream.write(piece):
                     break
             self._expect(helper, stream)
-        seen = _Sum()
-        with helper.run(swapping.READ_BACK, self._words(state)) as stream:
-            try:
-                reader = tar.TarReader(stream)
-                for member in reader:
-                    seen.add_read(member, reader)
-            except ArchiveError as error:
-                self._expect(helper, stream)
-                raise RestoreError("what was put into the %s cannot be read back: %s" % (place.title, error.message))
-            self._expect(helper, stream)
+        seen = self._read_back(helper, place, state)
         if not seen.same_as(upload.sum):
             raise RestoreError("what was put into the %s is not what it should be (%d entries instead of %d, or one "
                                "differs)" % (place.title, seen.count, upload.sum.count),
                                remedy="Live state is untouched; check the disk of the volume and try again")
         self._step(state, "ready")
         return state
+
+    def _read_back(self, helper, place, state):
+        """The _Sum of what is in the volume now. It is read again where it was cut short although nobody complains: an engine
+        under load can lose what a container says right before it ends."""
+        for left in reversed(range(READINGS)):
+            seen = _Sum()
+            with helper.run(swapping.READ_BACK, self._words(state)) as stream:
+                try:
+                    reader = tar.TarReader(stream)
+                    for member in reader:
+                        seen.add_read(member, reader)
+                except ArchiveError as error:
+                    self._expect(helper, stream)
+                    if left:
+                        continue
+                    raise RestoreError("what was put into the %s cannot be read back: %s" % (place.title, error.message))
+                self._expect(helper, stream)
+            return seen
 
     def refuse_held(self, state):
         place = Place.from_dict(state["place"])

@@ -205,12 +205,16 @@ def _count_violations(connection):
 def _fold(name):
     with clear_errors(name):
         read_header(name)
+        size = sum(_size_or_zero(name + suffix) for suffix in (b"", b"-wal", b"-journal"))
         connection = open_private(name)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.close()
         for suffix in SIDECARS:
             _remove_if_empty_or_shared(name + suffix.encode(), suffix)
+        # A journal says how large the database was; SQLite makes it so, though it be terabytes of nothing.
+        if _size_or_zero(name) > size:
+            raise DatabaseError("could not be recovered: it would be larger than all that there is of it", path=name)
 
 
 def _remove_if_empty_or_shared(sidecar, suffix):

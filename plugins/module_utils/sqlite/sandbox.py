@@ -24,7 +24,7 @@ import time
 from urllib.parse import quote_from_bytes
 
 from ..system.errors import AppStateError, BusyError, DatabaseError, SourceError, SpaceError
-from ..system.files import DIRECTORY, READ, as_bytes, give
+from ..system.files import DIRECTORY, READ, as_bytes, give, open_directory
 from ..system.process import NOBODY, Identity, identity_of
 from .header import HEADER_SIZE, SIDECARS, parse_header
 
@@ -44,34 +44,58 @@ def owner_of(path):
 
     Raises:
         SourceError: it is missing, or no regular file.
+        AppStateError: a link that an unprivileged user could swap stands on the way: it would be another's the next time.
     """
     path = as_bytes(path)
-    directory = os.path.realpath(os.path.dirname(path))
     try:
-        found = os.lstat(os.path.join(directory, os.path.basename(path)))
+        directory = _open_place(os.path.dirname(path))
+        try:
+            found = os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False)
+            _require_regular(found.st_mode, path)
+            if found.st_uid != 0:
+                return identity_of(found.st_uid, found.st_gid)
+            return _owner_of_place(directory) or identity_of(0, found.st_gid)
+        finally:
+            os.close(directory)
     except OSError as error:
         raise _cannot_open(error, path) from error
-    _require_regular(found.st_mode, path)
-    if found.st_uid != 0:
-        return identity_of(found.st_uid, found.st_gid)
-    return _owner_of_place(directory) or identity_of(0, found.st_gid)
+
+
+def _open_place(path):
+    """A descriptor of a directory; without root, everybody is who we are, and a directory need not be readable."""
+    if os.geteuid() == 0:
+        return open_directory(path)
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _owner_of_place(directory):
-    """The first user other than root who can change what lies below a directory, or None."""
-    steps = [directory]
-    while steps[-1] != b"/":
-        steps.append(os.path.dirname(steps[-1]))
-    for step in reversed(steps):
-        found = os.stat(step)
+    """The first user other than root who can change what lies below an open directory, or None."""
+    steps = list(_steps_up(directory))
+    for found in reversed(steps):
         if found.st_uid != 0:
             return identity_of(found.st_uid, found.st_gid)
         group_writes = found.st_mode & stat.S_IWGRP and found.st_gid != 0
         # In a sticky directory nobody can swap what is root's, but anybody can add a journal to it.
-        protected = found.st_mode & stat.S_ISVTX and step != directory
+        protected = found.st_mode & stat.S_ISVTX and found is not steps[0]
         if (group_writes or found.st_mode & stat.S_IWOTH) and not protected:
             return Identity(NOBODY.uid, found.st_gid if group_writes else NOBODY.gid)
     return None
+
+
+def _steps_up(directory):
+    """Yields the stat of an open directory, and of each above it."""
+    current = os.dup(directory)
+    try:
+        while True:
+            found = os.fstat(current)
+            yield found
+            above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+            os.close(current)
+            current = above
+            if os.path.samestat(os.fstat(current), found):
+                return
+    finally:
+        os.close(current)
 
 
 def give_to_sandbox(directory, name):
@@ -136,6 +160,12 @@ def open_live(path, deadline):
     except sqlite3.OperationalError as error:
         if not (_is_refused(error) and os.path.exists(as_bytes(path) + b"-journal")):
             raise
+    return _begin(path, "rw", "BEGIN", deadline)
+
+
+def open_live_whole(path, deadline):
+    """The same read-write wherever its owner may write, so that SQLite knows the CHECK constraints (see ``open_private``):
+    without them VACUUM fails on tables that have generated columns too. Nothing is written by that."""
     return _begin(path, "rw", "BEGIN", deadline)
 
 
@@ -255,7 +285,7 @@ def _meaning(error, path, deadline_seconds):
         return SourceError("cannot be opened by user id %d (%s)" % (os.geteuid(), text), path=path,
                            remedy="The database's owner must be able to write the directory it lies in")
     if "disk I/O error" in text:
-        return SourceError("cannot be read (%s)" % text, path=path, remedy="Check the disk")
+        return SourceError("cannot be read (%s)" % text, path=path, remedy="Check the disk, and whether space is left on it")
     if any(lacking in text for lacking in _LACKING):
         return DatabaseError("cannot be checked without its application: %s" % text, path=path,
                              remedy="The application adds to SQLite what this check needs")

@@ -28,8 +28,8 @@ from ..system.files import as_bytes
 from ..system.process import Limits, run_child, start_child
 from .copying import copy_file
 from .header import SIDECARS
-from .sandbox import (clear_errors, create_database, is_busy, open_live, open_live_reserved, owner_of, pause,
-                      read_header, uri_of)
+from .sandbox import (clear_errors, create_database, is_busy, open_live, open_live_reserved, open_live_whole, owner_of,
+                      pause, read_header, uri_of)
 
 METHODS = ("auto", "backup", "clone", "vacuum")
 # What a snapshot may take longer than its deadline before it is ended from outside.
@@ -132,7 +132,7 @@ def _copy_file(path, target):
 
 
 def _vacuum(path, target, deadline):
-    live = open_live(path, deadline)
+    live = open_live_whole(path, deadline)
     live.set_progress_handler(lambda: time.monotonic() >= deadline, 10000)
     for row in live.execute("PRAGMA integrity_check(1)"):
         if row[0] != b"ok":

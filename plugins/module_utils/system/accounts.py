@@ -18,6 +18,10 @@ class Ownership:
 
     What the operator states for the app wins; else the recorded name, where this host knows it; else the recorded
     number. Without root nothing can be given away, so everything stays ours.
+
+    Attributes:
+        unknown: names that were recorded and that this host does not know.
+        others: who else than we should have been given something, and was not since we are not root: ``user alice``.
     """
 
     def __init__(self, owner=None, group=None, file_mode=None, directory_mode=None):
@@ -29,19 +33,27 @@ class Ownership:
         self._gids = {}
         self._root = os.geteuid() == 0
         self.unknown = set()
+        self.others = set()
 
     def ids(self, owner="", group="", uid=-1, gid=-1):
         """``(uid, gid)`` to give a file; -1 leaves it as it is."""
-        if not self._root:
-            return -1, -1
-        return (self._uid if self._uid is not None else self._recorded(self._uids, owner, uid, _uid_of),
-                self._gid if self._gid is not None else self._recorded(self._gids, group, gid, _gid_of))
+        wanted = (self._uid if self._uid is not None else self._recorded(self._uids, owner, uid, _uid_of),
+                  self._gid if self._gid is not None else self._recorded(self._gids, group, gid, _gid_of))
+        if self._root:
+            return wanted
+        self._note("user", owner, wanted[0], os.geteuid())
+        self._note("group", group, wanted[1], os.getegid())
+        return -1, -1
 
     def mode(self, recorded, directory):
         """The mode to give; set-user-id and set-group-id bits of files are never brought back."""
         stated = self._directory_mode if directory else self._file_mode
         mode = recorded if stated is None else stated
         return mode if directory else mode & 0o1777
+
+    def _note(self, kind, name, wanted, ours):
+        if wanted not in (-1, ours):
+            self.others.add("%s %s" % (kind, name or wanted))
 
     def _recorded(self, known, name, number, look_up):
         if (name, number) not in known:

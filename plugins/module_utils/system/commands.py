@@ -103,16 +103,18 @@ def stream_command(argv, seconds, stdin=None, stdout=None, environment=None, ide
     """
     read_end, write_end = os.pipe()
     try:
-        try:
-            process = _started(argv, stdin, stdout, write_end, _environment(environment, identity), identity, directory)
-        finally:
-            os.close(write_end)
-        tail = _Tail(read_end)
-        try:
-            with Watcher(process.pid):
+        with Watcher() as watcher:
+            try:
+                process = _started(argv, stdin, stdout, write_end, environment_for(environment, identity), identity, directory, watcher)
+            finally:
+                os.close(write_end)
+            tail = _Tail(read_end)
+            try:
                 ended = tail.follow(process.pid, seconds)
-        finally:
-            _kill(process)
+            except BaseException:
+                _kill(process)
+                raise
+        _kill(process)
         said = tail.text()
     finally:
         os.close(read_end)
@@ -146,7 +148,8 @@ def run_as(account):
 _PLAIN = ("PATH", "LANG", "LANGUAGE", "TZ")
 
 
-def _environment(added, identity):
+def environment_for(added, identity):
+    """The variables of a command: ours, or for somebody else what says nothing about us; and those that are added."""
     if identity is None:
         return dict(os.environ, **(added or {}))
     ours = {name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith("LC_")}
@@ -158,7 +161,7 @@ def _environment(added, identity):
     return dict(ours, **(added or {}))
 
 
-def _started(argv, stdin, stdout, stderr, environment, identity, directory):
+def _started(argv, stdin, stdout, stderr, environment, identity, directory, watcher):
     parent = os.getpid()
 
     def become():
@@ -168,6 +171,7 @@ def _started(argv, stdin, stdout, stderr, environment, identity, directory):
             os.setresuid(identity.uid, identity.uid, identity.uid)
         # What is killed in the middle is undone by the next run, and a command that goes on would undo that.
         die_with_parent(parent)
+        watcher.announce(os.getpid())
 
     try:
         # Popen's own user= is younger than Python 3.8.

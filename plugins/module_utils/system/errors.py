@@ -10,6 +10,11 @@ of sysexits.h where it has one: 75 (EX_TEMPFAIL) for a lock or a busy store, 78 
 
 from __future__ import annotations
 
+import errno
+import os
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
 
 class AppStateError(Exception):
     """The base of all errors that the engine raises on purpose.
@@ -17,10 +22,12 @@ class AppStateError(Exception):
     Attributes:
         exit_code: what a command ends with.
         event: name of what happened, for programs that look for it; None where nobody does.
+        lasting: whether another try would end the same way, as far as that can be told.
     """
 
     exit_code = 1
     event = None
+    lasting = True
 
     def __init__(self, message, app=None, path=None, remedy=None):
         super().__init__(message)
@@ -115,6 +122,14 @@ class ArchiveError(AppStateError):
     """An archive or a manifest is damaged, or holds something that is never extracted."""
 
 
+class IdentityError(AppStateError):
+    """An encrypted archive cannot be opened with the identity that was given, or with none."""
+
+
+class RemoteError(AppStateError):
+    """A remote, or a bucket, cannot be reached, or does not do what it is asked."""
+
+
 class SpaceError(AppStateError):
     """A file system has not enough room."""
 
@@ -125,6 +140,20 @@ class RestoreError(AppStateError):
 
 class ChildError(AppStateError):
     """A child process crashed, or was killed because it overran one of its limits."""
+
+
+def refused(error, failed, app=None, path=None):
+    """The AppStateError for an OSError that nothing closer to it explained.
+
+    Args:
+        failed: what came of it, as "the snapshot failed".
+        path: what it was about; the error's own path goes before, where it is an absolute one.
+    """
+    if isinstance(error.filename, (str, bytes)) and os.path.isabs(error.filename):
+        path = error.filename
+    if error.errno in NO_SPACE:
+        return SpaceError("%s: no space is left" % failed, app=app, path=path, remedy="Free some space there")
+    return AppStateError("%s: %s" % (failed, error.strerror or error), app=app, path=path)
 
 
 def from_dict(told):

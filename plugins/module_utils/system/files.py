@@ -25,6 +25,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 # A place without its content, so that anything can be looked at, a link and a FIFO too.
 PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+# A directory on the way to another: whoever may pass it need not be allowed to list it.
+WAY = PLACE | os.O_DIRECTORY
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MAXIMUM_LINKS = 40
 
@@ -44,10 +46,19 @@ def open_directory(path):
         OSError: as open(2) says.
         AppStateError: a link that somebody else may swap.
     """
+    way = _open_way(path)
+    try:
+        return os.open(b".", DIRECTORY, dir_fd=way)
+    finally:
+        os.close(way)
+
+
+def _open_way(path):
+    """The same, to what may be entered and need not be listed: things can be made and opened in it, and nothing else."""
     pending = [part for part in as_bytes(path).split(b"/") if part]
     pending.reverse()
     followed = 0
-    current = os.open(b"/", DIRECTORY)
+    current = os.open(b"/", WAY)
     try:
         while pending:
             part = pending.pop()
@@ -61,7 +72,7 @@ def open_directory(path):
                 pending.extend(reversed([piece for piece in link.split(b"/") if piece]))
                 if not link.startswith(b"/"):
                     continue
-                step = os.open(b"/", DIRECTORY)
+                step = os.open(b"/", WAY)
             os.close(current)
             current = step
         return current
@@ -73,7 +84,7 @@ def open_directory(path):
 def _step(directory, part, path):
     """One component further: a descriptor, or the target of a link that may be trusted."""
     try:
-        return os.open(part, DIRECTORY, dir_fd=directory), None
+        return os.open(part, WAY, dir_fd=directory), None
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
@@ -167,10 +178,16 @@ def by_descriptor(descriptor):
 
 
 def give(descriptor, uid, gid, mode):
-    """Owner, group (-1 leaves either) and mode of an open file; chown first, since it clears set-id bits."""
+    """Owner, group (-1 leaves either) and mode of an open file; chown first, since it clears set-id bits.
+
+    Raises:
+        PermissionError: also where root's chmod(2) would leave out the set-group-id bit without a word, for want of CAP_FSETID.
+    """
     if (uid, gid) != (-1, -1):
         os.fchown(descriptor, uid, gid)
     os.fchmod(descriptor, mode)
+    if mode & stat.S_ISGID and os.geteuid() == 0 and not os.fstat(descriptor).st_mode & stat.S_ISGID:
+        raise PermissionError(errno.EPERM, "the set-group-id bit was refused")
 
 
 def lookup(directory, relative):
@@ -228,6 +245,20 @@ def write_all(descriptor, data):
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view):]
+
+
+def in_memory(name, data):
+    """A descriptor, at its beginning, of a file with that content which is in no directory (memfd_create(2)), and which nobody
+    but us may read; ``name`` is what /proc calls it."""
+    descriptor = os.memfd_create(name)
+    try:
+        os.fchmod(descriptor, 0o600)
+        write_all(descriptor, data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def read_all(descriptor, most):
@@ -310,7 +341,7 @@ def private_directory(path):
     """Opens, and makes where missing, a directory of our own (0700); its parents come as the system's default."""
     above, name = os.path.split(path.rstrip("/"))
     os.makedirs(above, exist_ok=True)
-    parent = open_directory(above)
+    parent = _open_way(above)
     try:
         return private_directory_in(parent, name, path)
     finally:
@@ -321,7 +352,7 @@ def private_directory_in(parent, name, path):
     """The same in an open directory; ``path`` is for messages."""
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
-        os.fsync(parent)
+        _sync_directory(parent)
     except FileExistsError:
         pass
     descriptor = os.open(name, DIRECTORY, dir_fd=parent)
@@ -331,6 +362,15 @@ def private_directory_in(parent, name, path):
         raise AppStateError("belongs to user id %d, who could change what is written there" % owner, path=path,
                             remedy="Give it to the user that runs the backup, mode 0700")
     return descriptor
+
+
+def _sync_directory(place):
+    """fsync(2) of a directory whose descriptor may be a mere place."""
+    descriptor = os.open(b".", DIRECTORY, dir_fd=place)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def free_bytes(descriptor):
@@ -345,6 +385,20 @@ def need_space(descriptor, need, path, what):
     if free < need:
         raise SpaceError("not enough space for %s: %s needed, %s free" % (what, readable(need), readable(free)),
                          path=path, remedy="Free some space there, or choose another place")
+
+
+def free_inodes(descriptor):
+    """How many files the file system of an open file still takes: some make inodes as they need them, and tell none."""
+    figures = os.fstatvfs(descriptor)
+    return figures.f_ffree if figures.f_files else float("inf")
+
+
+def need_inodes(descriptor, need, path, what):
+    """Raises SpaceError where a file system does not take ``need`` more files."""
+    free = free_inodes(descriptor)
+    if free < need:
+        raise SpaceError("not enough inodes for %s: %d needed, %d free" % (what, need, free), path=path,
+                         remedy="Remove some files there, or choose another place")
 
 
 def readable(size):

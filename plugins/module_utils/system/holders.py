@@ -4,12 +4,16 @@
 
 """Who holds a file open: read from ``/proc``, so that a restore never pulls a database away under a running process.
 
-Source: proc(5), ``/proc/[pid]/fd``. Without root only our own processes can be looked into.
+Source: proc(5), ``/proc/[pid]/fd``. Without root only our own processes can be looked into; root who has no CAP_SYS_PTRACE
+(as in many a container) is not told that nobody holds it.
 """
 
 from __future__ import annotations
 
 import os
+
+from .errors import SourceError
+from .privileges import has
 
 
 class Holder:
@@ -25,9 +29,13 @@ class Holder:
 
 
 def find_holders(places):
-    """Holders of any of ``places``, a dictionary of ``(st_dev, st_ino)`` to the path to name."""
+    """Holders of any of ``places``, a dictionary of ``(st_dev, st_ino)`` to the path to name.
+
+    Raises:
+        SourceError: a process does not let us look, since we are root without CAP_SYS_PTRACE.
+    """
     found = []
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc") if places else ():
         if not name.isdigit() or int(name) == os.getpid():
             continue
         path = _held_by(name, places)
@@ -39,16 +47,25 @@ def find_holders(places):
 def _held_by(pid, places):
     try:
         descriptors = os.listdir("/proc/%s/fd" % pid)
-    except OSError:
+    except OSError as error:
+        _refuse_blindness(pid, error)
         return None  # Ended, or not ours to look into.
     for descriptor in descriptors:
         try:
             held = os.stat("/proc/%s/fd/%s" % (pid, descriptor))
-        except OSError:
+        except OSError as error:
+            _refuse_blindness(pid, error)
             continue
         if (held.st_dev, held.st_ino) in places:
             return places[held.st_dev, held.st_ino]
     return None
+
+
+def _refuse_blindness(pid, error):
+    """Root has to see who holds a database: what a process writes to one that was moved away is lost."""
+    if isinstance(error, PermissionError) and os.geteuid() == 0 and not has("sys_ptrace"):
+        raise SourceError("%s (process %s) cannot be looked into, and it may have a database open" % (_command(pid), pid),
+                          remedy="Run this with the capability CAP_SYS_PTRACE")
 
 
 def _command(pid):

@@ -21,22 +21,29 @@ _OUTLIVED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Watcher:
-    """Watches over a process group as long as it is open; leave it before the group's leader is waited for."""
+    """Watches over a process group as long as it is open; leave it before the group's leader is waited for.
 
-    def __init__(self, group):
+    It is there before the group is, which tells it its number: whoever is killed in between leaves nothing behind either.
+    """
+
+    def __init__(self):
         read_end, self._pipe = os.pipe()
         # A handler of ours must not run in the watcher: no signal is delivered until it has put its own.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._pid = os.fork()
             if not self._pid:
-                _watch(read_end, group)
+                _watch(read_end)
         except BaseException:
             os.close(self._pipe)
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(read_end)
+
+    def announce(self, group):
+        """From here on, that group is watched over; for its leader itself, before it becomes another program."""
+        os.write(self._pipe, b"%d" % group)
 
     def __enter__(self):
         return self
@@ -50,14 +57,17 @@ class Watcher:
         os.close(self._pipe)
 
 
-def _watch(pipe, group):
+def _watch(pipe):
     """The watcher's whole life; never returns."""
     try:
         gc.freeze()
         os.setsid()
         reset_signals({number: signal.SIG_IGN for number in _OUTLIVED})
         close_descriptors({pipe})
-        os.read(pipe, 1)  # Ends with the last that has the other end: our parent.
-        os.killpg(group, signal.SIGKILL)
+        group = os.read(pipe, 100)
+        while group and os.read(pipe, 1):
+            pass  # Ends with the last that has the other end: our parent.
+        if group:
+            os.killpg(int(group), signal.SIGKILL)
     finally:
         os._exit(0)

@@ -25,7 +25,8 @@ import signal
 import time
 
 from .errors import AppStateError, ChildError, from_dict
-from .view import drop_capabilities, enter_view
+from .privileges import drop_capabilities, forbid_new_privileges
+from .view import enter_view
 
 try:
     import ctypes
@@ -215,12 +216,13 @@ def start_child(function, args=(), identity=None, root=None, limits=None, view=N
     Args:
         function: what to run; what it returns must be fit for JSON.
         args: its arguments.
-        identity: whom to become, for good; only where we are root.
+        identity: whom to become, for good; only where we are root. It has no capability then, root himself neither, and
+            no program can give it one.
         root: a directory, by path or descriptor, that the child finds itself in; where we are root it sees nothing
             outside of it. What the function needs must have been imported before.
         limits: a ``Limits``.
         view: absolute paths of directories; where we are root the child sees these, each at its own path, and nothing
-            else, whoever may pass the directories above them. It also loses all capabilities, so that a child that
+            else, whoever may pass the directories above them. It loses all capabilities likewise, so that a child that
             stays root is no more than the owner of root's files there. Needs mount namespaces.
     """
     limits = limits or Limits()
@@ -382,16 +384,21 @@ def _confine(parent, identity, root, view):
             os.chdir("/")
         if root == 4:
             os.close(4)
+    alone = identity is not None or view is not None
+    if alone:
+        forbid_new_privileges()
     if privileged and identity is not None:
-        _become(identity)
-    if privileged and view is not None:
+        become(identity)
+    if alone:
+        # Also of a database that is root's: what root owns, its owner can read without any of root's rights.
         drop_capabilities()
     os.umask(0o077)
     _prctl(_PR_SET_DUMPABLE, 0)
     die_with_parent(parent)
 
 
-def _become(identity):
+def become(identity):
+    """Makes this process somebody else for good."""
     os.setgroups(list(identity.groups))
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
@@ -408,10 +415,27 @@ def as_program(identity):
 
     def prepare():
         if identity is not None and os.geteuid() == 0:
-            _become(identity)
+            become(identity)
         os.umask(0o077)
         die_with_parent(parent)
     return prepare
+
+
+def end_program(process):
+    """Ends a program that subprocess has started, in the middle if need be; its pipes stay open, since a thread may use them."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def close_pipes(*pipes):
+    """Closes pipes to and from a program that has ended; those that it never had may be among them."""
+    for pipe in pipes:
+        if pipe is not None:
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass  # What was still to be written, nobody reads any more.
 
 
 def die_with_parent(parent):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A child's own view of the file system: some directories, each at its own path, and nothing else.
+"""A child's own view of the file system: some directories, each at its own path, and nothing else; or a disk that is full.
 
 What lies in a container's volume belongs to users of that container, whom the host does not let pass the directories
 above it, and the container's root is not the host's. In a mount namespace of its own (mount_namespaces(7)) the child
@@ -21,14 +21,11 @@ from .files import as_bytes
 _PLACE = b"/tmp"
 _CLONE_NEWNS = 0x00020000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
-_CAPABILITY_VERSION = 0x20080522
 
 
 def enter_view(directories):
     """Moves this process, which is root and has no threads, into a root that has only these directories."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    _checked(libc.unshare(_CLONE_NEWNS))
-    _mount(libc, None, b"/", None, _MS_REC | _MS_PRIVATE)
+    libc = _with_own_mounts()
     # Opened before anything is mounted over: one of them may lie below that place.
     opened = [(as_bytes(path), os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)) for path in directories]
     _mount(libc, b"tmpfs", _PLACE, b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"mode=0755,size=1m")
@@ -41,10 +38,19 @@ def enter_view(directories):
     os.chdir("/")
 
 
-def drop_capabilities():
-    """Gives up every capability for good (capset(2)); a change of user has done that already."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    _checked(ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()))
+def enter_full_disk(directory):
+    """Moves this process, which is root and has no threads, to where a directory is a file system without any room in it.
+
+    Nobody else sees that, and the kernel takes it away when this process has ended, however that was.
+    """
+    _mount(_with_own_mounts(), b"tmpfs", as_bytes(directory), b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"mode=0700,size=4k")
+
+
+def _with_own_mounts():
+    libc = ctypes.CDLL(None, use_errno=True)
+    _checked(libc.unshare(_CLONE_NEWNS))
+    _mount(libc, None, b"/", None, _MS_REC | _MS_PRIVATE)
+    return libc
 
 
 def _mount(libc, source, target, kind, flags, options=None):

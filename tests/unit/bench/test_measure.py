@@ -8,13 +8,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-from measure import CommandFailed, measure  # noqa: E402
+from measure import CommandFailed, measure
 
 MEGABYTE = 1_000_000
 IN_CHILD = """
@@ -50,6 +46,17 @@ def test_space_on_the_way_counts_deleted_files_too(tmp_path):
     (place / "backup.tar.zst").write_bytes(b"x" * MEGABYTE)
     figures = measure([sys.executable, "-c", ON_THE_WAY % str(place)], temporary, place)
     assert 5 * MEGABYTE <= figures.scratch < 5.1 * MEGABYTE
+
+
+def test_archives_on_the_way_count_where_they_are_asked_for(tmp_path):
+    place, temporary = tmp_path / "place", tmp_path / "temporary"
+    place.mkdir()
+    temporary.mkdir()
+    (place / "kept").write_bytes(b"x" * MEGABYTE)
+    way = (ON_THE_WAY % str(place)).replace("snapshot.db", "backup.tar.zst")
+    for archives, least in ((False, 2), (True, 5)):
+        figures = measure([sys.executable, "-c", way], temporary, place, archives=archives)
+        assert least * MEGABYTE <= figures.scratch < (least + 0.1) * MEGABYTE
 
 
 def test_a_command_that_fails_says_why(tmp_path):

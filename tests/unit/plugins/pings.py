@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
 
 import pytest
@@ -59,3 +60,13 @@ def receiver():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def keeps_the_secret(texts, *directories):
+    """Whether the secret is in none of the texts, and in no file below the directories."""
+    for top in directories:
+        for folder, unused, names in os.walk(top):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    texts = texts + [file.read().decode("latin-1")]
+    return not [text for text in texts if SECRET in text]

@@ -13,7 +13,7 @@ import sqlite3
 
 import yaml
 
-from ansible_collections.appstate.backup.tests.unit.plugins.conftest import OWNER
+from ansible_collections.appstate.backup.tests.unit.plugins.host import OWNER
 from ansible_collections.appstate.backup.tests.unit.plugins.endpoints import (  # pylint: disable=unused-import
     TOKEN, authority, endpoint)  # noqa: F401
 

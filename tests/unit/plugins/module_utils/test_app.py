@@ -104,8 +104,8 @@ def test_a_destination_is_not_needed_for_some_uses():
     ({"0_path": 5}, "is not a text: 5"),
     ({"0_path": None}, "source 1 needs 'path', a text"),
     ({"1_path": "data//imanager.db/"}, "two sources have the path 'data/imanager.db'"),
-    ({"0_type": "sqlight"}, "source 1 needs a 'type': command or files or http or postgresql or sqlite or volume"),
-    ({"0_type": ["sqlite"]}, "source 1 needs a 'type': command or files or http or postgresql or sqlite or volume"),
+    ({"0_type": "sqlight"}, "source 1 needs a 'type': bucket or command or files or http or postgresql or sqlite or volume"),
+    ({"0_type": ["sqlite"]}, "source 1 needs a 'type': bucket or command or files or http or postgresql or sqlite or volume"),
     ({"0_required": "yes"}, "'required' of source 1 (data/imanager.db) is true or false, not 'yes'"),
     ({"0_method": "dump"}, "'method' is 'dump'; it can be auto, backup, clone, vacuum"),
     ({"0_foreign_keys": 1}, "'foreign_keys' of source 1"),
@@ -198,3 +198,12 @@ def test_whatever_is_described_gives_an_app_or_a_configuration_error(key, source
         assert str(error).endswith((".", "?"))
     else:
         assert app.root.startswith("/") and all(not source.path.startswith(("/", "..")) for source in app.sources)
+
+
+def test_a_drill_on_a_schedule_needs_backups_that_the_host_can_open():
+    encryption = {"recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]}
+    said = refusal(changed(drill={"schedule": {}}, encryption=encryption))
+    assert "does not go with 'encryption'" in said and "drill_identity_file" in said
+    assert parse_app(changed(drill={"schedule": {"weekday": "sun"}})).drilling.scheduled
+    for drill in ({}, {"schedule": None}, None):
+        assert not parse_app(changed(drill=drill, encryption=encryption)).drilling.scheduled

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import pathlib
 import pty
@@ -18,97 +17,16 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.command import VERSION, main
+from ansible_collections.appstate.backup.plugins.module_utils import command as face
+from ansible_collections.appstate.backup.plugins.module_utils.command import VERSION
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
-from ansible_collections.appstate.backup.plugins.plugin_utils.zipapp import build
 from ansible_collections.appstate.backup.tests.unit.plugins.pings import SECRET, receiver  # noqa: F401  # pylint: disable=unused-import
 
 TREE = pathlib.Path(__file__).resolve().parents[4]
-ENVIRONMENT = {"PATH": "%s:/usr/sbin:/usr/bin:/sbin:/bin" % os.path.dirname(sys.executable)}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """The command's file."""
-    path = tmp_path_factory.mktemp("command") / "appstate-backup"
-    build(str(path))
-    path.chmod(0o755)
-    return str(path)
-
-
-class Command:
-    """The command on a host with the application ``notes``."""
-
-    def __init__(self, host, path):
-        self.host = host
-        self.path = path
-        self.places = ["--config", host.place("apps.d"), "--state-directory", host.state, "--lock-directory", host.locks]
-        os.mkdir(host.place("apps.d"), 0o700)
-        os.mkdir(host.place("metrics"))
-        host.fill()
-        self.configure()
-
-    def configure(self, name="notes", **words):
-        told = dict({"name": name, "allow_network_destination": True, "monitoring": {"syslog": False}}, **words)
-        path = os.path.join(self.host.place("apps.d"), name + ".json")
-        with open(path, "w", encoding="ascii") as file:
-            json.dump(self.host.described(**told), file)
-        os.chmod(path, 0o600)
-        return path
-
-    def arguments(self, *words):
-        return [self.path] + self.places + list(words)
-
-    def __call__(self, *words, status=0):
-        """Runs it; returns what it wrote on both streams."""
-        done = subprocess.run(self.arguments(*words), env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, universal_newlines=True, check=False)
-        assert done.returncode == status, done.stderr + done.stdout
-        assert "Traceback" not in done.stderr and "\x1b" not in done.stderr + done.stdout
-        self.errors = done.stderr
-        return done.stdout
-
-    def json(self, *words, status=0):
-        return json.loads(self(words[0], "--json", *words[1:], status=status))
-
-    def status(self, name="notes"):
-        with open(self.host.place("state", "status", name + ".json"), encoding="ascii") as file:
-            return json.load(file)
-
-    def audit(self):
-        with open(self.host.place("state", "audit.jsonl"), encoding="ascii") as file:
-            return [json.loads(line) for line in file]
-
-
-class Inside(Command):
-    """The same in this process, where starting it is not what is tested."""
-
-    capsys = None
-
-    def __call__(self, *words, status=0):
-        self.capsys.readouterr()
-        assert main(self.places + list(words)) == status
-        said = self.capsys.readouterr()
-        self.errors = said.err
-        return said.out
-
-
-@pytest.fixture
-def command(host, built):
-    return Command(host, built)
-
-
-@pytest.fixture
-def inside(host, capsys):
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    made = Inside(host, None)
-    made.capsys = capsys
-    yield made
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_the_version_is_that_of_the_collection(command):
@@ -119,7 +37,7 @@ def test_the_version_is_that_of_the_collection(command):
 
 def test_the_help_names_every_command_code_and_place(command):
     said = command("--help")
-    for word in ("run", "list", "verify", "prune", "restore", "rollback", "commit", "check", "validate", "hold", "release"):
+    for word in ("run", "list", "verify", "drill", "prune", "restore", "rollback", "commit", "check", "validate", "hold", "release"):
         assert re.search(r"^ +%s " % word, said, re.MULTILINE)
     assert "--accept-shrink" in command("run", "--help")
     for word in ("75", "78", "/etc/appstate-backup", "/var/lib/appstate-backup", "examples:"):
@@ -188,6 +106,13 @@ def test_an_error_as_json(inside):
     assert told["exit_code"] == 1 and told["error"]["app"] == "notes" and "no good backup" in told["error"]["message"]
 
 
+def test_what_the_system_refuses_is_told_without_a_traceback(inside, monkeypatch):
+    def refuse(*unused):
+        raise OSError(5, "Input/output error", "/dev/x")
+    monkeypatch.setattr(face.catalog, "list_backups", refuse)
+    assert inside.json("list", status=1)["error"]["message"] == "list failed: Input/output error"
+
+
 def test_pruning_explains_itself(command):
     command.configure(retention={"keep_last": 1})
     command("run")
@@ -246,7 +171,7 @@ def test_a_lock_that_is_held(command):
         command("run", status=75)
         assert "another run holds the lock (process %d)" % os.getpid() in command.errors
         command("prune", status=75)
-        command("restore", "notes", status=1)  # There is no backup yet, which is told first.
+        command("restore", "notes", status=75)
 
 
 def test_files_that_cannot_be_read_make_status_3(command):
@@ -378,6 +303,25 @@ def test_a_restore_stops_and_starts_the_application(inside):
     assert log_of(inside.host) == ["stop", "start"] * 2
 
 
+def test_nobody_comes_between_the_steps_of_a_restore(command):
+    """Else what one of two restores gives up can be what the other one has just brought back."""
+    log = command.host.place("log")
+    another = ["sh", "-c", '"$@" 2> "$0"; echo $? >> "$0"', log] + command.arguments("commit", "notes")
+    command.configure(service={"stop": another, "start": ["true"]})
+    command("run")
+    assert command("restore", "notes").startswith("restored ")
+    with open(log, encoding="utf-8") as file:
+        said = file.read()
+    assert "another run holds the lock (process " in said and said.endswith("\n75\n")
+
+
+def test_a_restore_without_a_place_for_its_lock_says_so(inside):
+    inside("run")
+    inside.places[inside.places.index("--lock-directory") + 1] = "/dev/null/locks"
+    inside("restore", "notes", status=1)
+    assert "app notes: /dev/null: the restore failed: " in inside.errors
+
+
 @pytest.mark.parametrize("fails", ["fail-stop", "fail-start", "health"])
 def test_a_restore_that_fails_puts_the_old_state_back(inside, receiver, fails):
     words = {"service": services(inside.host)}
@@ -397,25 +341,42 @@ def test_a_restore_that_fails_puts_the_old_state_back(inside, receiver, fails):
     assert inside.audit()[-1]["action"] == "restore" and inside.audit()[-1]["result"] != "ok"
 
 
-def test_an_upgrade_in_the_middle_of_a_run(host, built, tmp_path):
+def test_an_upgrade_in_the_middle_of_a_run(command, tmp_path):
     """The file is replaced by another one as the copy module does it, before anything was read."""
     mine = tmp_path / "appstate-backup"
-    mine.write_bytes(pathlib.Path(built).read_bytes())
+    mine.write_bytes(pathlib.Path(command.path).read_bytes())
     mine.chmod(0o755)
-    command = Command(host, str(mine))
+    command.path = str(mine)
     command.configure(hooks={"before": [["sh", "-c", 'echo "#!/bin/false" > "$0.new" && mv -f "$0.new" "$0"', str(mine)]]},
                       retention={"keep_last": 1, "timezone": "Europe/Berlin"},
-                      monitoring={"ping": {"url": "http://127.0.0.1:9/" + SECRET, "attempts": 1}, "metrics_directory": host.place("metrics")})
+                      monitoring={"ping": {"url": "http://127.0.0.1:9/" + SECRET, "attempts": 1}, "metrics_directory": command.host.place("metrics")})
     assert command("run").startswith("notes-") and mine.read_bytes() == b"#!/bin/false\n"
     assert "Connection refused" in command.errors and SECRET not in command.errors
-    assert command.status()["state"] == "ok" and os.listdir(host.place("metrics")) == ["appstate_backup_notes.prom"]
+    assert command.status()["state"] == "ok" and os.listdir(command.host.place("metrics")) == ["appstate_backup_notes.prom"]
+
+
+def test_an_upgrade_while_python_still_reads_the_file(command, tmp_path):
+    """One of the first modules that are imported replaces the file by one in which nothing is where it was."""
+    mine, newer = tmp_path / "appstate-backup", tmp_path / "newer"
+    with zipfile.ZipFile(command.path) as archive:
+        texts = {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
+    first = "appstate_backup/configuration.py"
+    for path, changed in ((newer, {name: text + "# %s" % name for name, text in texts.items()}),
+                          (mine, dict(texts, **{first: texts[first] + "\nos.replace(%r, %r)\n" % (str(newer), str(mine))}))):
+        path.write_bytes(b"#!/usr/bin/env python3\n")
+        path.chmod(0o755)
+        with zipfile.ZipFile(path, "a") as archive:
+            for name, text in changed.items():
+                archive.writestr(name, text)
+    command.path = str(mine)
+    assert command("run").startswith("notes-") and not newer.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_shutdown_is_told_of(command, number):
     marks = command.host.place("marks")
     command.configure(hooks={"before": [["sh", "-c", "echo before >> %s; sleep 60" % marks]], "after": [["sh", "-c", "echo after >> %s" % marks]]})
-    running = subprocess.Popen(command.arguments("run"), env=ENVIRONMENT, stderr=subprocess.PIPE, universal_newlines=True)
+    running = subprocess.Popen(command.arguments("run"), env=command.environment, stderr=subprocess.PIPE, universal_newlines=True)
     while not os.path.exists(marks):
         time.sleep(0.02)
     running.send_signal(number)
@@ -428,10 +389,10 @@ def test_a_shutdown_is_told_of(command, number):
     command("run")
 
 
-def on_terminal(arguments):
-    """What a command writes to a terminal as its standard error."""
+def on_terminal(command, *words):
+    """What the command writes to a terminal as its standard error."""
     master, slave = pty.openpty()
-    running = subprocess.Popen(arguments, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=slave)
+    running = subprocess.Popen(command.arguments(*words), env=command.environment, stdout=subprocess.DEVNULL, stderr=slave)
     os.close(slave)
     said = b""
     while True:
@@ -455,7 +416,7 @@ def test_progress_is_shown_on_a_terminal_alone(command):
     assert command.errors == ""
     for words, phases in ((("run",), ("snapshots", "archive", "verification")), (("verify", "notes"), ("verification",)),
                           (("restore", "notes", "--validate-only"), ("extraction",))):
-        said = on_terminal(command.arguments(*words))
+        said = on_terminal(command, *words)
         for phase in phases:
             assert "notes: %s" % phase in said
         assert said.endswith("\r\x1b[K")
@@ -463,7 +424,7 @@ def test_progress_is_shown_on_a_terminal_alone(command):
 
 def test_output_that_nobody_reads_any_more_is_no_defect(command):
     command("run")
-    running = subprocess.Popen(command.arguments("list", "--json"), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = subprocess.Popen(command.arguments("list", "--json"), env=command.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     running.stdout.close()
     assert b"Traceback" not in running.stderr.read()
     running.stderr.close()
@@ -475,6 +436,15 @@ def test_names_that_no_locale_knows(command, locale):
     command.host.write("uploads/\u00fcml\u00e4ut")
     with open(os.path.join(os.fsencode(command.host.at("uploads")), b"latin-\xe4"), "wb"):
         pass
-    done = subprocess.run(command.arguments("run"), env=dict(ENVIRONMENT, **locale), stdout=subprocess.PIPE,
+    done = subprocess.run(command.arguments("run"), env=dict(command.environment, **locale), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_it_is_told_who_could_not_back_it_up(inside):
+    path = inside.configure()
+    inside("validate", path, "--as", "root")
+    os.mkdir(inside.host.place("state"), 0o700)
+    inside("validate", path, "--as", "3001", status=78)
+    assert "app notes: %s: cannot be written by user id 3001" % inside.host.place("state") in inside.errors

@@ -113,6 +113,12 @@ def test_an_error_of_the_engine_is_a_failure_with_all_it_knows():
                   "remedy": "Wait"}}
 
 
+def test_what_the_system_refused_is_a_failure_that_says_where():
+    def work(module, params):
+        raise PermissionError(13, "Permission denied", "/run/x")
+    assert ended(work).result["msg"] == "/run/x: failed: Permission denied."
+
+
 def test_any_other_error_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         face.run(Ending(), lambda module, params: 1 // 0)
@@ -138,9 +144,43 @@ def test_places_of_the_machine():
     assert face.machine_of({}).state_directory.endswith("appstate-backup")
 
 
-@pytest.mark.parametrize("fragment, specification", [("PLACES", face.PLACES), ("SELECTION", face.SELECTION)])
+@pytest.mark.parametrize("fragment, specification", [("PLACES", face.PLACES), ("REMOTE", face.REMOTE), ("SELECTION", face.SELECTION),
+                                                     ("IDENTITY", face.IDENTITY)])
 def test_the_fragments_tell_of_the_same_options(fragment, specification):
     options = yaml.safe_load(getattr(ModuleDocFragment, fragment))["options"]
     assert {name: option["type"] for name, option in options.items()} == {name: spec["type"] for name, spec in specification.items()}
     assert {name: option.get("default") for name, option in options.items()} == \
         {name: spec.get("default") for name, spec in specification.items()}
+
+
+STORE = {"type": "s3", "provider": "Minio", "region": "eu-central-1", "endpoint": "https://s3.example", "access_key_id": "AKIACANARY",
+         "secret_access_key": "canary/secret", "force_path_style": True, "session_token": "short"}
+
+
+@pytest.mark.parametrize("remotes", [
+    [{"name": "offsite", "remote": "s3:bucket", "options": STORE}], {"name": "offsite", "remote": "s3:bucket", "options": STORE},
+    [{"name": "offsite", "options": STORE}]])
+def test_secrets_in_the_options_of_a_remote_are_hidden_and_the_rest_is_not(remotes):
+    hidden = ended(lambda module, params: {"changed": False}, {"app": {"remotes": remotes}}).no_log_values
+    assert hidden == {"AKIACANARY", "canary/secret", "short"}
+
+
+def test_the_password_of_a_remote_is_hidden_by_whatever_name():
+    app = {"remotes": [{"options": {"type": "sftp", "host": "nas.example", "user": "backup", "pass": "obscured", "key_pem": "canary-pem"}}]}
+    assert ended(lambda module, params: {"changed": False}, {"app": app}).no_log_values == {"obscured", "canary-pem"}
+
+
+def test_which_catalog_and_which_identity(host, tmp_path):
+    app = host.app(remotes=[{"name": "offsite", "remote": host.path, "host": "web1"}])
+    assert face.catalog_of({"remote": None, "remote_host": None}, app) is None
+    assert face.catalog_of({"remote": "offsite"}, app).place == host.path + "/web1/notes"
+    assert face.catalog_of({"remote": "offsite", "remote_host": "web2"}, app).place == host.path + "/web2/notes"
+    for params, told in (({"remote_host": "web1"}, app), ({"remote": "offsite"}, None), ({"remote": "x"}, app)):
+        with pytest.raises(ConfigurationError):
+            face.catalog_of(params, told)
+    (tmp_path / "key").write_text("AGE-SECRET-KEY-1X", encoding="ascii")
+    assert face.identity_of({"identity": "x"}) == "x" and face.identity_of({}) is None
+    assert face.identity_of({"identity_file": str(tmp_path / "key")}) == "AGE-SECRET-KEY-1X"
+    with pytest.raises(ConfigurationError, match="exclude one another"):
+        face.identity_of({"identity": "x", "identity_file": "/x"})
+    assert face.IDENTITY["identity"]["no_log"] is True

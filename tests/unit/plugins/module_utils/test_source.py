@@ -16,6 +16,7 @@ LEAST = {
     "command": {"path": "db.sql", "argv": ["dump"], "format": "sql"},
     "http": {"path": "opstage.db", "url": "https://localhost/backup", "format": "sqlite"},
     "volume": {"volume": "club-data"},
+    "bucket": {"remote": "s3:club-blobs", "options": {"type": "s3"}},
 }
 
 
@@ -29,7 +30,7 @@ def read(kind, **words):
 
 def attributes(source):
     """What an object knows."""
-    return {key: value for key, value in vars(source).items() if key not in LEAST[source.type]}
+    return {key: value for key, value in vars(source).items() if key not in LEAST[source.type] and key != "place"}
 
 
 def test_every_type_has_its_least():
@@ -49,6 +50,7 @@ def test_every_type_has_its_least():
               "references": ()}),
     ("volume", {"path": "volumes/club-data", "required": True, "container": None, "container_path": None, "engine": "auto",
                 "project": None, "image": None, "method": "helper", "exclude": (), "databases": (), "timeout": 3600.0}),
+    ("bucket", {"path": "buckets/club-blobs", "required": True, "exclude": ()}),
 ])
 def test_what_is_not_said(kind, defaults):
     assert attributes(read(kind)) == defaults
@@ -69,11 +71,15 @@ def test_what_is_said():
     assert (volume.path, volume.container_path, volume.databases[0].path) == ("volumes/club", "/data", "db/club.db")
     assert read("volume", container="club").image is None  # A container beside a volume tells which image has tar.
     assert read("sqlite", sidecars=[".lock"]).sidecars == (".lock",)
+    bucket = read("bucket", remote="s3:club-blobs/live/", exclude=["cache"], timeout=60, options={"type": "s3", "env_auth": True})
+    assert (bucket.path, bucket.exclude, bucket.place.remote) == ("buckets/live", ("cache",), "s3:club-blobs/live")
+    assert (bucket.place.timeout, bucket.place.options) == (60, {"type": "s3", "env_auth": "true"})
+    assert read("bucket", remote="/srv/objects", options=None).path == "buckets/objects"
     assert read("http", headers={"Authorization": "Bearer x"}).headers == {"Authorization": "Bearer x"}
 
 
 @pytest.mark.parametrize("kind, words, said", [
-    ("sqlite", {"type": "mysql"}, "needs a 'type': command or files or http or postgresql or sqlite or volume"),
+    ("sqlite", {"type": "mysql"}, "needs a 'type': bucket or command or files or http or postgresql or sqlite or volume"),
     ("sqlite", {"colour": 1}, "unknown key 'colour'"),
     ("sqlite", {"path": "/abs"}, "the path of source 1 (/abs) is absolute"),
     ("sqlite", {"sidecars": ["a/b"]}, "'a/b', which is no ending"),
@@ -109,6 +115,14 @@ def test_what_is_said():
     ("volume", {"method": "exec"}, "needs a 'container'"),
     ("volume", {"engine": "lxc"}, "'engine' is 'lxc'"),
     ("volume", {"databases": [{"path": "x", "sidecars": []}]}, "unknown key 'sidecars'"),
+    ("bucket", {"remote": None}, "needs 'remote'"),
+    ("bucket", {"remote": "s3:"}, "names no bucket or directory"),
+    ("bucket", {"remote": "club-blobs"}, "is neither NAME:PATH nor an absolute path"),
+    ("bucket", {"remote": ":s3,secret_access_key=s3cret:club-blobs"}, "is neither NAME:PATH nor an absolute path"),
+    ("bucket", {"remote": "sftp:/"}, "needs a 'path', since '' cannot be a file's name"),
+    ("bucket", {"options": None}, "source 1 needs either 'options', or a 'config_file'"),
+    ("bucket", {"options": {"type": "s3", "secret_access_key": ["s3cret"]}}, "the option 'secret_access_key' of source 1 is no text"),
+    ("bucket", {"exclude": "cache"}, "'exclude' of source 1 is a list of texts"),
 ])
 def test_what_cannot_be_right(kind, words, said):
     if said is None:

@@ -13,7 +13,7 @@ def test_check_run_check_again_and_run_again(host, run, tree, returned):
     host.fill("delete")
     before = tree(host.path)
     predicted = run.ok(app=host.described(), check=True)
-    assert predicted == {"changed": True, "backup": None, "complete": True, "pruned": [], "cold": False}
+    assert predicted == {"changed": True, "backup": None, "complete": True, "copies": [], "pruned": [], "cold": False}
     assert tree(host.path) == before
     made = run.ok(app=host.described())
     assert made["changed"] and made["complete"] and set(returned) <= set(made)

@@ -49,3 +49,24 @@ def test_bad_input(host, run):
     assert run.failed()["msg"] == "neither an app nor an archive is given. Give 'app', 'archive', or both."
     assert "app notes: " in run.failed(app=host.described(name="notes", destination="x"))["msg"]
     assert "/none.tgz" in run.failed(archive=host.place("none.tgz"))["msg"]
+
+
+def test_what_is_at_a_remote(host, run, tree):
+    host.fill()
+    backup = host.backup().backup
+    os.makedirs(host.place("remote", "web1"))
+    shutil.move(host.app().directory, host.place("remote", "web1", "notes"))
+    remotes = {"remotes": [{"name": "offsite", "remote": host.place("remote"), "host": "web1"}, {"name": "other", "remote": host.place("remote")}]}
+    before = tree(host.path)
+    for app in (host.described(**remotes), host.described(destination=None, **remotes)):
+        told, = run.ok(app=app, remote="offsite")["backups"]
+        assert (told["id"], told["good"], told["encryption"]) == (backup.id, True, None)
+        assert told["path"] == host.place("remote", "web1", "notes", os.path.basename(backup.path))
+    assert run.ok(app=host.described(**remotes), remote="other", remote_host="web1")["backups"][0]["id"] == backup.id
+    assert run.ok(app=host.described(**remotes), remote="other", remote_host="web2")["backups"] == []
+    assert run.ok(app=host.described(**remotes))["backups"] == [] and tree(host.path) == before
+    assert "has no remote 'x'. Its remotes are: offsite, other" in run.failed(app=host.described(**remotes), remote="x")["msg"]
+    assert "is no name of a host" in run.failed(app=host.described(**remotes), remote="other", remote_host="../x")["msg"]
+    assert "Name the remote, too" in run.failed(app=host.described(**remotes), remote_host="web1")["msg"]
+    assert "Give the app, too" in run.failed(archive=backup.path, remote="offsite")["msg"]
+    assert "'archive' and 'remote' exclude one another" in run.failed(app=host.described(**remotes), archive=backup.path, remote="other")["msg"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -74,3 +75,17 @@ def test_the_url_of_a_ping_is_shown_to_nobody(host, ids, capsys, monitoring):
     said = capsys.readouterr()
     assert "decisions" in said.out or "failed" in said.out
     assert "5ecre7" not in said.out + said.err
+
+
+def test_a_remote(host, ids, run, tree):
+    shutil.copytree(host.app().directory, host.place("remote", "web1", "notes"))
+    app = host.described(retention=RULES, remotes=[{"name": "offsite", "remote": host.place("remote"), "host": "web1", "retention": {"keep_last": 2}}])
+
+    def there():
+        return sorted({name.split(".")[0] for name in os.listdir(host.place("remote", "web1", "notes"))}, reverse=True)
+    predicted = run.ok(app=app, remote="offsite", check=True)
+    assert predicted["changed"] and predicted["removed"] == ids[2:] and there() == ids
+    done = run.ok(app=app, remote="offsite")
+    assert done["removed"] == ids[2:] and there() == ids[:2] and left(host) == ids
+    assert run.ok(app=app, remote="offsite")["changed"] is False
+    assert "has no remote 'x'" in run.failed(app=app, remote="x")["msg"]

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.archive.age import make_pair
 
 
 @pytest.fixture
@@ -106,3 +110,26 @@ def test_a_pending_restore_of_another_backup(damaged, run):
     for check in (False, True):
         assert "neither committed nor rolled back" in run.failed(app=damaged.described(), check=check)["msg"]
     assert os.path.isdir(first)
+
+
+def test_an_encrypted_backup_at_a_remote_on_a_fresh_host(host, run, tree):
+    host.fill()
+    identity, recipient = make_pair()
+    words = {"encryption": {"recipients": [recipient]}, "remotes": [{"name": "offsite", "remote": host.place("remote")}]}
+    backup = host.backup(**words).backup
+    os.makedirs(host.place("remote", "web1"))
+    os.rename(host.app().directory, host.place("remote", "web1", "notes"))
+    shutil.rmtree(host.root)
+    os.mkdir(host.root)
+    chosen = {"app": host.described(destination=None, **words), "remote": "offsite", "remote_host": "web1"}
+    assert "no identity was given" in run.failed(**chosen)["msg"] and os.listdir(host.root) == []
+    predicted = run.ok(check=True, identity=identity, **chosen)
+    assert predicted["changed"] and os.listdir(host.root) == []
+    done = run.ok(identity=identity, **chosen)
+    assert done["changed"] and done["backup"]["id"] == backup.id and host.notes() == 20
+    assert identity.split()[-1] not in json.dumps(done)
+    for folder, unused, names in os.walk(host.state):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                assert identity.split()[-1].encode() not in file.read()
+    assert run.ok(app=chosen["app"], state="committed")["changed"]

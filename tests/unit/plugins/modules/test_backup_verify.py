@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
 import pytest
+
+from ansible_collections.appstate.backup.plugins.module_utils.archive.age import make_pair
 
 
 @pytest.mark.parametrize("level", ["presence", "checksum", "content"])
@@ -55,3 +58,38 @@ def test_the_archive_of_an_old_recipe(host, run):
 
 def test_neither_an_app_nor_an_archive(run):
     assert "Give 'app', 'archive', or both" in run.failed()["msg"]
+
+
+@pytest.fixture
+def sealed(host):
+    """An encrypted backup that is at a remote alone: ``(backup, identity, app)``."""
+    host.fill()
+    identity, recipient = make_pair()
+    words = {"encryption": {"recipients": [recipient]}, "remotes": [{"name": "offsite", "remote": host.place("remote"), "host": "web1"}]}
+    backup = host.backup(**words).backup
+    os.makedirs(host.place("remote", "web1"))
+    os.rename(host.app().directory, host.place("remote", "web1", "notes"))
+    return backup, identity, host.described(**words)
+
+
+def test_an_encrypted_backup_at_a_remote(host, run, tree, sealed):
+    backup, identity, app = sealed
+    with open(host.place("key"), "w", encoding="ascii") as file:
+        file.write(identity)
+    before = tree(host.path)
+    for words in ({"identity": identity}, {"identity_file": host.place("key")}):
+        for level in ("presence", "checksum", "content"):
+            found = run.ok(app=app, remote="offsite", level=level, **words)
+            assert found["verified"] and found["backup"]["id"] == backup.id and found["backup"]["encryption"] == app["encryption"]
+            assert identity.split()[-1] not in json.dumps(found)
+    found = run.ok(app=app, remote="offsite", level="checksum")
+    assert found["verified"] and found["members"] is None
+    assert tree(host.path) == before
+
+
+def test_identities_that_are_refused(host, run, sealed):
+    unused, identity, app = sealed
+    assert "no identity was given" in run.failed(app=app, remote="offsite")["msg"]
+    assert "belongs to none of the recipients" in run.failed(app=app, remote="offsite", identity=make_pair()[0])["msg"]
+    assert "'identity' and 'identity_file' exclude one another" in run.failed(app=app, remote="offsite", identity=identity, identity_file="/x")["msg"]
+    assert "/none: the file with the identity cannot be read" in run.failed(app=app, remote="offsite", identity_file=host.place("none"))["msg"]

@@ -47,10 +47,29 @@ def test_a_document_whose_types_do_not_fit_does_not_match(document):
     assert matching(document, "length(jobs) > `0`") is False
 
 
-@pytest.mark.parametrize("expression", ["status ==", "no_such_function(status)", "length(status, jobs)", ""])
+@pytest.mark.parametrize("expression", ["errors < 'none'", "status > `0`", "contains(status, `1`)", "max_by([@, {pages: 'x'}], &pages)"])
+def test_types_that_python_cannot_compare_do_not_match_either(expression):
+    assert matching(HEALTH, expression) is False
+
+
+@pytest.mark.parametrize("expression", ["status ==", "no_such_function(status)", "length(status, jobs)", "", "&status"])
 def test_an_expression_with_an_error_in_it_fails(expression):
     with pytest.raises(AnsibleError, match="is not a JMESPath expression"):
         matching(HEALTH, expression)
+
+
+def test_an_error_is_shown_where_it_is():
+    with pytest.raises(AnsibleError) as failure:
+        matching(HEALTH, "status = 'ok'")
+    assert str(failure.value) == ("appstate.backup.matching: this is not a JMESPath expression: Unknown token '=' (column 8)\n"
+                                  "    status = 'ok'\n"
+                                  "           ^")
+
+
+def test_an_error_is_found_before_the_document_that_needs_it_is_there():
+    """The role ``restore`` looks at the expression of a health probe so, before it stops anything."""
+    with pytest.raises(AnsibleError, match=r"there is no function lenght\(\), perhaps it is length\(\)"):
+        matching({}, "status == 'ok' && lenght(jobs) > `0`")
 
 
 def test_an_expression_must_be_a_string():

@@ -22,46 +22,21 @@ from ansible_collections.appstate.backup.plugins.module_utils.archive.extract im
 from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest
 from ansible_collections.appstate.backup.plugins.module_utils.archive.members import (
     DIRECTORY, FILE, LINK, LIST_PATH, MANIFEST_PATH, Member, new_digest)
+from ansible_collections.appstate.backup.plugins.module_utils.archive.origin import FileOrigin
 from ansible_collections.appstate.backup.plugins.module_utils.archive.reader import read_archive
 from ansible_collections.appstate.backup.plugins.module_utils.archive.writer import ArchiveWriter
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.accounts import Ownership
 from ansible_collections.appstate.backup.plugins.module_utils.system.trees import descend
+from ansible_collections.appstate.backup.tests.unit.plugins import raw_tar
 
 
 class Tools:
     """Makes archives, reads them, and tells what a directory holds. Stateless."""
 
-    @staticmethod
-    def block(path, kind=b"0", size=0, target=b"", mode=0o644, magic=b"ustar\x0000", **fields):
-        """A ustar header block; ``fields`` put raw bytes where uid, gid, number (of bytes), mtime or prefix stand."""
-        parts = [path[:100].ljust(100, b"\0"), b"%07o\0" % mode, fields.get("uid", b"0000000\0"),
-                 fields.get("gid", b"0000000\0"), fields.get("number", b"%011o\0" % size),
-                 fields.get("mtime", b"14600000000\0"), b" " * 8, kind, target[:100].ljust(100, b"\0"), magic,
-                 b"root".ljust(32, b"\0"), b"root".ljust(32, b"\0"), b"0000000\0" * 2,
-                 fields.get("prefix", b"").ljust(155, b"\0")]
-        block = b"".join(parts).ljust(512, b"\0")
-        assert len(block) == 512
-        return block[:148] + b"%06o\0 " % sum(block) + block[156:]
-
-    def entry(self, path, content=b"", **words):
-        """A header block with the content after it, padded."""
-        words.setdefault("size", len(content))
-        return self.block(path, **words) + self.padded(content)
-
-    @staticmethod
-    def padded(content):
-        """A content filled up to whole blocks."""
-        return content + b"\0" * (-len(content) % 512)
-
-    def pax(self, records, kind=b"x"):
-        """An extended header of ``(key, value)`` records."""
-        data = b""
-        for key, value in records:
-            length = len(key) + len(value) + 3
-            length += len(str(length + len(str(length))))
-            data += b"%d %s=%s\n" % (length, key, value)
-        return self.entry(b"pax", data, kind=kind)
+    block = staticmethod(raw_tar.block)
+    entry = staticmethod(raw_tar.entry)
+    pax = staticmethod(raw_tar.pax)
 
     @staticmethod
     def member(path, content=b"", type=FILE, **words):
@@ -110,7 +85,7 @@ class Tools:
         directory = os.open(top, files.DIRECTORY)
         troubles = {}
         with open(path, "wb") as sink, tempfile.TemporaryFile() as lines:
-            stream = streams.compressor(kind, sink.fileno())
+            stream = streams.writer(kind, sink.fileno())
             writer = ArchiveWriter(stream, lines)
             for entry in descend(directory):
                 member = self._member_of(entry)
@@ -144,7 +119,17 @@ class Tools:
             if not isinstance(source, str):
                 file.write(source)
                 file.flush()
-            return read_archive(file.fileno(), None, extractor, marks=marks)
+            return read_archive(FileOrigin(file.fileno()), None, extractor, marks=marks)
+
+    @staticmethod
+    def origin(descriptor, identity=None):
+        """An open file to read from."""
+        return FileOrigin(descriptor, identity)
+
+    @staticmethod
+    def read_origin(origin):
+        """The Contents of what comes from an origin."""
+        return read_archive(origin, None)
 
     def extract(self, source, staging, rename=None, finish=True):
         """Extracts into a new directory; returns the Contents."""

@@ -20,8 +20,10 @@ from hypothesis import given, settings, strategies
 
 from ansible_collections.appstate.backup.plugins.module_utils.archive import reader, tar
 from ansible_collections.appstate.backup.plugins.module_utils.archive.members import FILE, LIST_PATH, Member, new_digest
+from ansible_collections.appstate.backup.plugins.module_utils.archive.origin import FileDigest, FileOrigin
+from ansible_collections.appstate.backup.plugins.module_utils.archive.reader import Most
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, ArchiveError, SchemaTooNewError)
+    AppStateError, ArchiveError, SchemaTooNewError, SpaceError)
 
 
 def digest_of(data):
@@ -151,7 +153,7 @@ def test_a_line_without_an_end_takes_no_memory(tools):
         del data, line
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         tracemalloc.start()
-        contents = reader.read_archive(file.fileno(), None)
+        contents = reader.read_archive(FileOrigin(file.fileno()), None)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert any("cannot be read" in item["problem"] for item in contents.problems)
@@ -172,6 +174,20 @@ def test_too_many_members_are_refused(tools, monkeypatch):
     assert tools.read(b"".join(tools.block(b"%d" % number) for number in range(5)) + tar.END).problems == []
     contents = tools.read(b"".join(tools.block(b"%d" % number) for number in range(6)) + tar.END)
     assert "more than 5 members" in contents.problems[0]["problem"]
+
+
+@pytest.mark.parametrize("count, size", [(2, 1000), (100, 29)])
+def test_reading_ends_where_there_is_more_than_there_may_be(tools, count, size):
+    data = b"".join(tools.entry(b"f%d" % number, b"x" * 10) for number in range(3))
+    bound = Most(count, size, SpaceError("too much"))
+    with tempfile.TemporaryFile() as file:
+        file.write(data)  # It has no end either: nobody gets there.
+        file.flush()
+        with pytest.raises(SpaceError, match="too much"):
+            reader.read_archive(FileOrigin(file.fileno()), None, most=bound)
+        with pytest.raises(SpaceError, match="too much"):
+            reader.read_single(FileOrigin(file.fileno()), None, b"f", "sqlite", 0, most=bound)
+        assert reader.read_archive(FileOrigin(file.fileno()), None, most=Most(3, 30, SpaceError(""))).count == 3
 
 
 def test_problems_are_told_member_by_member_but_not_without_end(tools):
@@ -210,7 +226,7 @@ def test_progress_tells_every_byte(tools):
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        reader.read_archive(file.fileno(), None, on_bytes=told.append)
+        reader.read_archive(FileOrigin(file.fileno()), None, on_bytes=told.append)
     assert sum(told) == 701
 
 
@@ -220,11 +236,11 @@ def test_a_bare_file_is_one_member(tools, kind):
     with tempfile.TemporaryFile() as file:
         file.write(tools.compressed(content, kind))
         file.flush()
-        contents = reader.read_single(file.fileno(), None, b"database.db", "sqlite")
+        contents = reader.read_single(FileOrigin(file.fileno()), None, b"database.db", "sqlite", 0)
         member, = reader.entries(contents.lines)
         assert (member.path, member.size, member.digest) == (b"database.db", 700000, digest_of(content))
         assert (contents.count, contents.bytes, contents.marked) == (1, 700000, {b"database.db": "sqlite"})
-        assert reader.first_bytes(file.fileno(), 16) == content[:16]
+        assert reader.first_bytes(FileOrigin(file.fileno()), 16) == content[:16]
 
 
 def test_a_damaged_bare_file_is_refused(tools):
@@ -235,7 +251,7 @@ def test_a_damaged_bare_file_is_refused(tools):
                 file.write(broken)
                 file.flush()
                 with pytest.raises(ArchiveError):
-                    reader.read_single(file.fileno(), None, b"database.db", "sqlite")
+                    reader.read_single(FileOrigin(file.fileno()), None, b"database.db", "sqlite", 0)
 
 
 # GNU tar's formats; all that are not pax tell whole seconds.
@@ -284,14 +300,14 @@ def test_garbage_raises_nothing(tools, garbage, magic):
 def test_a_digest_that_is_not_wanted_any_more_stops():
     with tempfile.TemporaryFile() as file:
         file.truncate(1 << 33)
-        digest = reader.FileDigest(file.fileno())
+        digest = FileDigest(file.fileno())
         digest.abandon()
 
 
 def test_an_error_of_the_disk_is_raised(tmp_path):
     descriptor = os.open(str(tmp_path), os.O_RDONLY)
     with pytest.raises(OSError):
-        reader.FileDigest(descriptor).hexdigest()
+        FileDigest(descriptor).hexdigest()
     os.close(descriptor)
 
 

@@ -40,7 +40,7 @@ def read_all(descriptor, piece=65536):
 def test_what_was_written_is_read(sizes, kind):
     pieces = [os.urandom(size // 2) + b"\0" * (size - size // 2) for size in sizes]
     with tempfile.TemporaryFile() as file:
-        stream = streams.compressor(kind, file.fileno())
+        stream = streams.writer(kind, file.fileno())
         for piece in pieces:
             stream.write(piece)
         stream.close()
@@ -49,7 +49,7 @@ def test_what_was_written_is_read(sizes, kind):
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_small_pieces_arrive_in_order(file, kind):
-    stream = streams.compressor(kind, file.fileno())
+    stream = streams.writer(kind, file.fileno())
     for number in range(20000):
         stream.write(b"%d," % number)
     stream.write(b"x" * 1000000)
@@ -62,7 +62,7 @@ def test_programs_read_what_was_written(file):
     for kind, program in (("gzip", "gzip"), ("zstd", "zstd")):
         file.seek(0)
         file.truncate()
-        stream = streams.compressor(kind, file.fileno())
+        stream = streams.writer(kind, file.fileno())
         stream.write(b"content" * 1000)
         stream.close()
         file.seek(0)
@@ -70,7 +70,7 @@ def test_programs_read_what_was_written(file):
 
 
 def test_the_same_bytes_compress_to_the_same_bytes(file):
-    stream = streams.compressor("gzip", file.fileno())
+    stream = streams.writer("gzip", file.fileno())
     stream.write(b"content")
     stream.close()
     file.seek(0)
@@ -141,7 +141,7 @@ def test_a_host_without_zstd_says_so(tools, file, monkeypatch, tmp_path):
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_a_full_disk_is_told(kind):
     with open("/dev/full", "wb", buffering=0) as full:
-        stream = streams.compressor(kind, full.fileno())
+        stream = streams.writer(kind, full.fileno())
         with pytest.raises((SpaceError, OSError)) as caught:
             for unused in range(100):
                 stream.write(os.urandom(1 << 20))
@@ -151,7 +151,7 @@ def test_a_full_disk_is_told(kind):
 
 
 def test_a_compressor_that_dies_is_told(file):
-    stream = streams.compressor("zstd", file.fileno())
+    stream = streams.writer("zstd", file.fileno())
     stream._process.send_signal(signal.SIGKILL)
     with pytest.raises(AppStateError):
         for unused in range(100):
@@ -163,7 +163,7 @@ def test_a_compressor_that_dies_is_told(file):
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_an_aborted_stream_leaves_no_process(file, kind):
     before = children()
-    stream = streams.compressor(kind, file.fileno())
+    stream = streams.writer(kind, file.fileno())
     stream.write(b"x" * 1000000)
     stream.abort()
     assert children() == before
@@ -194,7 +194,25 @@ def test_descriptors_are_given_back(tools, file):
         file.flush()
         read_all(file.fileno())
     for kind in ("gzip", "zstd"):
-        stream = streams.compressor(kind, file.fileno())
+        stream = streams.writer(kind, file.fileno())
         stream.close()
     assert len(os.listdir("/proc/self/fd")) == before
     assert gzip.decompress(tools.compressed(b"x", "gzip")) == b"x"
+
+
+def test_how_archives_are_called():
+    assert [streams.ending(kind, recipients) for kind in ("zstd", "gzip") for recipients in ((), ("age1x",))] == [
+        ".tar.zst", ".tar.zst.age", ".tar.gz", ".tar.gz.age"]
+    assert set(streams.ALL_ENDINGS) == {".tar.zst", ".tar.zst.age", ".tar.gz", ".tar.gz.age"}
+
+
+def test_a_feed_can_be_looked_at_before_it_is_read():
+    reader, writer = os.pipe()
+    pieces = []
+    feed = streams.Feed(reader, pieces.append)
+    os.write(writer, b"abcdef")
+    assert feed.peek(4)[:4] == b"abcd" and feed.peek(2)[:2] == b"ab"
+    assert feed.read(2) == b"ab" and feed.read(100) == b"cdef"
+    os.close(writer)
+    assert feed.peek(1) == feed.read(1) == b"" and b"".join(pieces) == b"abcdef" and feed.finish()
+    os.close(reader)

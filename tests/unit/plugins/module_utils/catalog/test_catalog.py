@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -268,3 +269,137 @@ def test_thousands_are_listed_quickly(store):
     started = time.process_time()
     assert len(store.good()) == 1200
     assert time.process_time() - started < 3
+
+
+def backup_of(store, id):
+    return next(backup for backup in store.list() if backup.id == id)
+
+
+def roll(store, id, stem="notes-03"):
+    return catalog.roll(store.descriptor, store.path, backup_of(store, id), stem)
+
+
+def cannot_link(monkeypatch):
+    def refuse(*unused, **unused_words):
+        raise OSError(1, "Operation not permitted")
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def content_of(store, name):
+    with open(os.path.join(store.path, name), "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("prepare", [lambda monkeypatch: None, cannot_link])
+def test_a_rolling_name_is_used_again(store, monkeypatch, prepare):
+    prepare(monkeypatch)
+    for minutes in (0, 60, 120):
+        id = store.publish(minutes, b"archive %d" % minutes)
+        rolled = roll(store, id)
+        assert (rolled.id, rolled.stem, rolled.path, rolled.problem) == (id, "notes-03", os.path.join(store.path, "notes-03.tar.gz"), None)
+        assert store.names() == ["notes-03.json", "notes-03.tar.gz"] and store.good() == [id]
+        assert content_of(store, "notes-03.tar.gz") == b"archive %d" % minutes
+        assert os.stat(rolled.path).st_mode & 0o777 == 0o600 and os.stat(rolled.path).st_nlink == 1
+        assert backup_of(store, id).to_dict(BEGIN)["path"] == rolled.path
+        assert catalog.backup_beside(rolled.path).id == id and store.choose(id) == id
+
+
+def test_one_name_replaces_that_of_another_compression(store):
+    roll(store, store.publish(0))
+    described = manifest(BEGIN + datetime.timedelta(minutes=9), 5)
+    described = described.beside(dict(described.archive, name=described.id + ".tar.zst.age"), None)
+    with catalog.Publication(store.descriptor, described.id, ".tar.zst.age") as publication:
+        os.write(publication.descriptor, b"other")
+        publication.publish(described)
+    roll(store, described.id)
+    assert store.names() == ["notes-03.json", "notes-03.tar.zst.age"] and store.good() == [described.id]
+
+
+@pytest.mark.parametrize("prepare", [lambda monkeypatch: None, cannot_link])
+def test_a_kill_at_any_step_of_rolling(store, monkeypatch, kill_at, tmp_path_factory, prepare):
+    prepare(monkeypatch)
+    strangers = ["notes-04.tar.gz", "notes-20261119T100000Z.tar.gz", "package.json", ".other-03.json.partial"]
+    for name in strangers:
+        store.write(name, b"not ours to remove")
+    old = roll(store, store.publish(0, b"old")).id
+    new = store.publish(60, b"new one")
+    saved = str(tmp_path_factory.mktemp("saved") / "x")
+    shutil.copytree(store.path, saved)
+    point = 1
+    while kill_at(point, lambda: roll(store, new)):
+        good = store.good()
+        assert good.count(new) == 1 and set(good) <= {old, new}, point
+        assert os.path.getsize(backup_of(store, new).path) == 7
+        catalog.reap_partials(store.descriptor, "notes")
+        assert store.good().count(new) == 1, point
+        for name in store.names():
+            assert name in strangers or name in ("notes-03.json", "notes-03.tar.gz", new + ".json", new + ".tar.gz", ".notes-03.json.partial"), point
+        if backup_of(store, new).stem == new:
+            roll(store, new)
+        assert store.good() == [new] and content_of(store, "notes-03.tar.gz") == b"new one", point
+        assert store.names() == sorted(strangers + ["notes-03.json", "notes-03.tar.gz"]), point
+        for name in store.names():
+            os.unlink(os.path.join(store.path, name))
+        for name in os.listdir(saved):
+            shutil.copy(os.path.join(saved, name), store.path)
+        point += 1
+    assert point > 9
+
+
+def other_app(store):
+    described = manifest(BEGIN, 7, "wiki")
+    store.write("notes-03.json", described.beside(dict(described.archive, name="notes-03.tar.gz"), None).to_bytes())
+    store.write("notes-03.tar.gz", b"archive")
+
+
+@pytest.mark.parametrize("prepare, name", [
+    (lambda store: store.write("notes-03.json", b"{}"), "notes-03.json"), (lambda store: store.write("notes-03.tar.gz", b"mine"), "notes-03.tar.gz"),
+    (lambda store: os.mkdir(os.path.join(store.path, "notes-03.json")), "notes-03.json"),
+    (lambda store: os.symlink("/etc/passwd", os.path.join(store.path, "notes-03.tar.gz")), "notes-03.tar.gz"),
+    (other_app, "notes-03.json")], ids=["manifest", "archive", "directory", "link", "app"])
+def test_what_somebody_else_has_put_there_is_not_replaced(store, prepare, name):
+    prepare(store)
+    before = store.names()
+    id = store.publish(0)
+    with pytest.raises((AppStateError, OSError), match="not replaced. Look at it, and move it elsewhere; the backup is called %s meanwhile" % id) as caught:
+        roll(store, id)
+    assert caught.value.path == os.path.join(store.path, name)
+    assert store.names() == sorted(before + [id + ".json", id + ".tar.gz"]) and store.good() == [id]
+
+
+def test_a_copy_that_fails_leaves_the_backup_as_it_was(store, monkeypatch):
+    cannot_link(monkeypatch)
+
+    def full(source, target):
+        os.write(target, b"half")
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(catalog, "copy_descriptor", full)
+    id = store.publish(0)
+    with pytest.raises(OSError):
+        roll(store, id)
+    assert store.names() == [id + ".json", id + ".tar.gz"] and store.good() == [id]
+
+
+def test_a_first_name_that_a_killed_run_has_left_is_listed_once_and_reaped(store):
+    id = store.publish(0)
+    names = {name: content_of(store, name) for name in store.names()}
+    roll(store, id)
+    for name, content in names.items():
+        store.write(name, content)
+    assert store.good() == [id] and backup_of(store, id).stem == "notes-03"
+    catalog.reap_partials(store.descriptor, "wiki")
+    assert len(store.names()) == 4
+    catalog.reap_partials(store.descriptor, "notes")
+    assert store.names() == ["notes-03.json", "notes-03.tar.gz"] and store.good() == [id]
+
+
+def test_a_rolling_name_that_lost_its_archive_does_not_take_the_first_name_along(store):
+    id = store.publish(0)
+    names = {name: content_of(store, name) for name in store.names()}
+    roll(store, id)
+    for name, content in names.items():
+        store.write(name, content)
+    os.unlink(os.path.join(store.path, "notes-03.tar.gz"))
+    assert store.good() == [id]
+    catalog.reap_partials(store.descriptor, "notes")
+    assert store.good() == [id] and backup_of(store, id).stem == id

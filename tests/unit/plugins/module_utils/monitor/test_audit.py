@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.monitor import audit
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
 
@@ -63,7 +64,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, before[1]))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(AppStateError, match="app notes: .*/audit.jsonl: the audit log cannot be written: File too large"):
             audit.record(str(tmp_path), NOW, "notes", "backup", "x" * 500)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -74,6 +75,6 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
 
 def test_a_link_in_its_place_is_not_followed(tmp_path):
     os.symlink(tmp_path / "target", tmp_path / "audit.jsonl")
-    with pytest.raises(OSError):
+    with pytest.raises(AppStateError, match="Too many levels of symbolic links"):
         audit.record(str(tmp_path), NOW, "notes", "backup", "ok")
     assert not (tmp_path / "target").exists()

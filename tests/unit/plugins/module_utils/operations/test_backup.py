@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.catalog import catalog
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup, take_backup
 from ansible_collections.appstate.backup.plugins.module_utils.operations.journal import SWAPPING, Journal
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
@@ -171,6 +172,24 @@ def test_a_directory_that_somebody_else_owns_is_not_written_to(host):
     with pytest.raises(AppStateError, match="app notes: .*belongs to user id"):
         host.backup()
     assert os.listdir(host.app().directory) == []
+
+
+def test_nothing_is_written_through_a_link_that_takes_the_place_of_its_directory(host, monkeypatch):
+    host.fill()
+    elsewhere, own = host.place("elsewhere"), host.place("backups", "notes")
+    os.mkdir(elsewhere)
+    os.utime(elsewhere, (0, 0))
+    real = catalog.reap_partials
+
+    def swap_once_it_is_open(*arguments):
+        real(*arguments)
+        os.rename(own, own + ".kept")
+        os.symlink(elsewhere, own)
+
+    monkeypatch.setattr(catalog, "reap_partials", swap_once_it_is_open)
+    host.backup()
+    assert len(os.listdir(own + ".kept")) == 2
+    assert (os.listdir(elsewhere), os.stat(elsewhere).st_mtime) == ([], 0)
 
 
 def test_no_backup_of_a_half_restored_state(host):

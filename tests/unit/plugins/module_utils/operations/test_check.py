@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.monitor.drills import Drills
 from ansible_collections.appstate.backup.plugins.module_utils.monitor.status import FAILED, OK, Status
 from ansible_collections.appstate.backup.plugins.module_utils.operations.check import check
 
@@ -60,15 +61,29 @@ def test_the_last_run_failed(well, host):
     assert well() == []
 
 
+def test_the_last_drill_failed_or_there_was_none(well, host, tree):
+    scheduled = {"drill": {"schedule": {}}}
+    message, = well(**scheduled)
+    assert message.endswith("it is to be drilled on a schedule, and there was no drill yet. Run appstate-backup drill notes.")
+    Drills(host.state, "notes").add({"drilled": "2026-11-19T03:00:00Z", "ok": False, "problem": "rto: too slow"})
+    before = tree(host.path)
+    message, = well(**scheduled)
+    assert "the last drill failed: rto: too slow" in message and tree(host.path) == before
+    assert well(drill={"scratch": host.place("scratch")}) == []
+    Drills(host.state, "notes").add({"drilled": "2026-11-20T03:00:00Z", "ok": True, "problem": None})
+    assert well(**scheduled) == []
+
+
 @pytest.mark.parametrize("prepare, words, expected", [
     (lambda host: os.unlink(host.at("data/notes.db")), {}, "the database is missing"),
     (lambda host: shutil.rmtree(host.at("uploads")), {}, "the source is missing"),
     (lambda host: shutil.rmtree(host.root), {}, "the app's root cannot be opened"),
     (lambda host: os.rename(host.destination, host.destination + ".away"), {"monitoring": None}, "the destination cannot be opened"),
     (lambda host: os.rmdir(host.place("metrics")), {}, "metrics_directory"),
+    (lambda host: None, {"drill": {"monitoring": {"metrics_directory": "/nonexistent"}}}, "/nonexistent: the directory of metrics"),
     (lambda host: None, {"allow_network_destination": False}, "in memory"),
     (lambda host: None, {"retention": {"keep_daily": 1, "timezone": "Mars/Base"}}, "Mars/Base"),
-], ids=["database", "source", "root", "destination", "metrics", "memory", "zone"])
+], ids=["database", "source", "root", "destination", "metrics", "metrics of drills", "memory", "zone"])
 def test_a_path_or_a_place_is_wrong(well, host, prepare, words, expected):
     prepare(host)
     message, = well(**words)
@@ -81,3 +96,31 @@ def test_all_that_is_wrong_is_told_at_once(well, host):
     host.time += datetime.timedelta(days=3)
     Status(host.state, "notes").write(state=FAILED, problem="disk full")
     assert len(well()) == 4
+
+
+def test_a_remote_that_is_looked_after(well, host, tree):
+    remotes = [{"name": "offsite", "remote": host.place("remote")}]
+    message, = well(remotes=remotes)
+    assert message.startswith("app notes: remote offsite: %s does not exist" % host.place("remote"))
+    os.mkdir(host.place("remote"))
+    message, = well(remotes=remotes)
+    assert "there is no good backup at remote offsite yet. Run appstate-backup run notes" in message
+    assert well(remotes=remotes, monitoring=None) == []
+    shutil.copytree(host.app().directory, host.place("remote", "host", "notes"))
+    before = tree(host.path)
+    assert well(remotes=remotes) == [] and tree(host.path) == before
+    host.time += datetime.timedelta(hours=25)
+    messages = well(remotes=remotes)
+    assert len(messages) == 2 and "the newest backup at remote offsite, notes-20261119T030001Z, is older than 26h. See why copies fail" in messages[1]
+
+
+def test_one_remote_does_not_hide_another(well, host):
+    messages = well(remotes=[{"name": name, "remote": host.place(name)} for name in ("one", "two")])
+    assert ["remote one" in messages[0], "remote two" in messages[1], len(messages)] == [True, True, 2]
+
+
+def test_age_is_missing(well, host, monkeypatch):
+    os.mkdir(host.place("bin"))
+    monkeypatch.setenv("PATH", host.place("bin"))
+    message, = well(encryption={"recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]})
+    assert "Install the package 'age'" in message

@@ -21,7 +21,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.run imp
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ConfigurationError, LockedError, SourceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
-from ansible_collections.appstate.backup.tests.unit.plugins.conftest import DATABASE
+from ansible_collections.appstate.backup.tests.unit.plugins.host import DATABASE
 
 TREE = os.path.abspath(__file__).split(os.sep + "ansible_collections" + os.sep)[0]
 SERVICE = """\

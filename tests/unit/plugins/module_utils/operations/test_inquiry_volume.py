@@ -6,42 +6,19 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
-
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import DataTooNewError
-from ansible_collections.appstate.backup.tests.unit.plugins.podman_machine import Containers
+from ansible_collections.appstate.backup.tests.unit.plugins.club_volume import club_volume
 
 
 @pytest.fixture
 def club(host, monkeypatch):
     """The words of an app in a volume, at schema version 12, with two files that it names, one of which is there."""
-    database = host.place("club.db")
-    connection = sqlite3.connect(database)
-    for statement in ("PRAGMA user_version = 12", "CREATE TABLE blobs (path)", "INSERT INTO blobs VALUES ('/a'), ('gone')"):
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
-    with open(database, "rb") as stream:
-        content = stream.read()
-    # podman wants short paths.
-    place = tempfile.mkdtemp(prefix="ast-")
-    machine = Containers(os.path.join(place, "c"))
-    try:
-        monkeypatch.setenv("PATH", machine.programs + ":" + os.environ["PATH"])
-        machine.podman("volume", "create", "club")
-        machine.podman("run", "--rm", "--interactive", "--volume", "club:/v", "docker.io/library/busybox", "sh", "-c",
-                       "mkdir /v/db /v/blobs && cat > /v/db/club.db && echo a > /v/blobs/a", data=content)
-        source = {"type": "volume", "volume": "club", "engine": "podman", "databases": [
-            {"path": "db/club.db", "references": [{"sql": "SELECT path FROM blobs", "under": "blobs"}]}]}
+    statements = ("PRAGMA user_version = 12", "INSERT INTO blobs VALUES ('/a'), ('gone')")
+    with club_volume(host, monkeypatch, statements, "echo a > /v/blobs/a") as source:
         yield {"sources": [source],
                "version": {"sql": "SELECT user_version FROM pragma_user_version", "source": "volumes/club/db/club.db"}}
-    finally:
-        machine.close()
-        os.rmdir(place)
 
 
 def test_a_database_in_a_volume_is_asked_at_every_step(host, club):

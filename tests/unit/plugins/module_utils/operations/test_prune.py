@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.catalog import holds
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
 from ansible_collections.appstate.backup.plugins.module_utils.monitor.status import FAILED, OK, Status
+from ansible_collections.appstate.backup.plugins.module_utils.operations import prune as prune_module
+from ansible_collections.appstate.backup.plugins.module_utils.operations.hold import hold
 from ansible_collections.appstate.backup.plugins.module_utils.operations.prune import PruneRefused, prune, prune_recorded
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, LockedError
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
@@ -53,6 +55,34 @@ class Filled:
 @pytest.fixture
 def filled(host):
     return Filled(host)
+
+
+def between(monkeypatch, module, name, step):
+    """Has something done once, right after a function of a module was called for the first time."""
+    real = getattr(module, name)
+
+    def called(*arguments, **words):
+        monkeypatch.setattr(module, name, real)
+        told = real(*arguments, **words)
+        step()
+        return told
+
+    monkeypatch.setattr(module, name, called)
+
+
+def test_a_hold_that_comes_while_it_is_pruned_keeps_a_backup(filled, monkeypatch):
+    between(monkeypatch, prune_module, "decide", lambda: hold(filled.app(), filled.host.machine, filled.ids[3], "why"))
+    pruned = filled.prune()
+    assert pruned.removed == [filled.ids[2]] and pruned.decisions[3].reasons == ["it is on hold"]
+    assert filled.listed() == [filled.ids[0], filled.ids[1], filled.ids[3]]
+
+
+def test_a_hold_that_comes_too_late_says_so_and_leaves_nothing(filled, monkeypatch):
+    between(monkeypatch, holds, "hold", filled.prune)
+    monkeypatch.setattr(prune_module, "held_ids", lambda directory: set())
+    with pytest.raises(AppStateError, match="%s has just been pruned" % filled.ids[3]):
+        hold(filled.app(), filled.host.machine, filled.ids[3], "why")
+    assert filled.listed() == filled.ids[:2] and not [name for name in os.listdir(filled.directory) if name.endswith(".hold")]
 
 
 def test_what_the_rules_do_not_keep_goes_with_its_archive(filled):
@@ -266,3 +296,104 @@ def test_a_link_that_looks_as_if_it_stood_aside_is_not_followed(restored):
     restored.settle()
     assert os.listdir(outside) == ["precious"]
     assert not os.path.lexists(restored.host.at("uploads.before-restore-20200101T000000Z"))
+
+
+class Remote:
+    """The same backups at a remote that is a directory."""
+
+    def __init__(self, filled):
+        self.filled = filled
+        self.path = filled.host.place("remote")
+        self.folder = os.path.join(self.path, "host", "notes")
+        shutil.copytree(filled.directory, self.folder)
+        for name in ("README", "package.json", "notes-20200101T000000Z.tar.gz"):
+            with open(os.path.join(self.folder, name), "w", encoding="ascii") as file:
+                file.write("{}")
+
+    def prune(self, dry_run=False, recorded=False):
+        app = self.filled.app(retention=None, remotes=[{"name": "offsite", "remote": self.path, "retention": {"keep_last": 2}}])
+        return (prune_recorded if recorded else prune)(app, self.filled.host.machine, dry_run, app.remote("offsite"))
+
+    def ids(self):
+        """Of all that is there, the strangers left out."""
+        names = set(os.listdir(self.folder)) - {"README", "package.json", "notes-20200101T000000Z.tar.gz"}
+        assert len(os.listdir(self.folder)) == len(names) + 3
+        ids = sorted({name.split(".")[0] for name in names}, reverse=True)
+        assert len(names) == 2 * len(ids)
+        return ids
+
+
+@pytest.fixture
+def remote(filled):
+    return Remote(filled)
+
+
+def test_a_remote_is_pruned_by_its_own_rules_and_nothing_else_is(remote, tree):
+    filled = remote.filled
+
+    def all_but_locks():
+        return {path: told for path, told in tree(filled.host.path).items() if not path.startswith(b"locks")}
+
+    before = all_but_locks()
+    predicted = remote.prune(dry_run=True)
+    assert all_but_locks() == before and not os.path.exists(filled.host.place("state", "remotes"))
+    pruned = remote.prune(recorded=True)
+    assert pruned.removed == predicted.removed == filled.ids[2:] and pruned.remote == "offsite" and pruned.changed
+    assert remote.ids() == filled.ids[:2] and filled.listed() == filled.ids
+    line, = filled.audit()
+    assert (line["action"], line["result"], line["remote"], line["removed"]) == ("prune", "ok", "offsite", filled.ids[2:])
+    assert not remote.prune(recorded=True).changed and len(filled.audit()) == 1
+
+
+def test_a_remote_without_rules_has_those_of_the_app_and_nothing_is_removed_where_nobody_says_so(remote):
+    filled = remote.filled
+
+    def pruned(retention, **words):
+        app = filled.app(retention=retention, remotes=[dict({"name": "offsite", "remote": remote.path}, **words)])
+        return prune(app, filled.host.machine, remote=app.remote("offsite"))
+    assert not pruned({"keep_last": 1}, delete=False).changed and not pruned(None).changed
+    assert remote.ids() == filled.ids
+    assert pruned({"keep_last": 3}).removed == filled.ids[3:] and remote.ids() == filled.ids[:3]
+
+
+def test_what_is_on_hold_here_is_so_there(remote):
+    filled = remote.filled
+    directory = os.open(filled.directory, os.O_RDONLY)
+    holds.hold(directory, filled.ids[3], "me", "why", filled.host.time)
+    os.close(directory)
+    assert remote.prune().removed == [filled.ids[2]] and remote.ids() == filled.ids[:2] + [filled.ids[3]]
+
+
+def test_the_newest_verified_stays_at_a_remote_and_what_is_not_good(remote):
+    filled = remote.filled
+    for id in filled.ids[:2]:
+        os.truncate(os.path.join(remote.folder, next(name for name in os.listdir(remote.folder) if name.startswith(id) and ".tar" in name)), 3)
+    pruned = remote.prune()
+    assert pruned.removed == [] and len(pruned.decisions) == 5  # The lost archive among them.
+    assert remote.ids() == filled.ids
+
+
+def test_a_remote_is_not_pruned_after_a_run_that_failed(remote):
+    Status(remote.filled.host.state, "notes").write(state=FAILED, problem="disk full")
+    with pytest.raises(PruneRefused, match="disk full"):
+        remote.prune()
+    assert remote.ids() == remote.filled.ids
+
+
+def test_a_remote_that_cannot_be_pruned_is_told(remote):
+    shutil.rmtree(remote.path)
+    with pytest.raises(AppStateError, match="app notes: remote offsite: .* does not exist"):
+        remote.prune(recorded=True)
+    line, = remote.filled.audit()
+    assert line["remote"] == "offsite" and "does not exist" in line["result"]
+
+
+def test_a_kill_at_any_step_of_pruning_a_remote(filled, stepwise):
+    remote = Remote(filled)
+    for point in stepwise.each(remote.prune):
+        listed = {name for name in os.listdir(remote.folder) if name.endswith(".json") and name != "package.json"}
+        for name in listed:
+            assert any(other.startswith(name[:-5] + ".tar") for other in os.listdir(remote.folder)), point
+        remote.prune()
+        assert remote.ids() == filled.ids[:2], point
+        assert os.listdir(filled.host.place("state", "remotes")) == []

@@ -46,6 +46,14 @@ def test_what_is_lacking_and_what_is_not_named_is_told():
     assert unnamed == ["1 file below blobs is named by nothing in db/club.db: x"]
 
 
+def test_the_first_file_that_is_named_can_be_asked_for():
+    references = References()
+    references.ask(DATABASE, source("blobs", "more"), {"blobs": [b"b", b"c"], "more": [b"/x"]}.__getitem__)
+    members = [Member(name, FILE) for name in (b"b", b"blobs/a", b"blobsx/b", b"more/c", b"more/x", b"blobs/b")]
+    assert references.first_named(members) == b"more/x" and references.first_named(members[:4]) is None
+    assert References().first_named(members) is None
+
+
 def test_of_many_the_first_are_named():
     lacking, unnamed = compared({"blobs": [b"%03d" % number for number in range(500)]},
                                 [b"blobs/x%d" % number for number in range(25)])

@@ -16,7 +16,6 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations import 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.reset import plan_reset, reset_database
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     BusyError, ConfigurationError, DatabaseError, SourceError)
-from ansible_collections.appstate.backup.tests.unit.plugins.live_databases import place  # noqa: F401  # pylint: disable=unused-import
 
 NEIGHBOURS = ("server.crt", "server.key", "server.toml", "state.db-old", "state.db.bak", "state.database")
 

@@ -16,6 +16,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.journal
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     ArchiveError, BusyError, LockedError, RestoreError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
+from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
+from ansible_collections.appstate.backup.tests.unit.plugins.host import GROUP, OWNER
 
 
 def without_asides(found):
@@ -305,6 +307,25 @@ def test_owner_group_and_modes_of_the_app_win(host):
         assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (3005, 3006, mode)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_without_root_it_is_told_what_could_not_be_given_back(host):
+    host.fill()
+    os.chown(host.write("uploads/theirs.bin"), 3009, GROUP)
+    host.backup()
+    for place in (host.state, host.locks, host.destination):
+        os.makedirs(place, exist_ok=True)
+        for folder, unused, names in os.walk(place):
+            for path in [folder] + [os.path.join(folder, name) for name in names]:
+                host.own(path)
+
+    def restore():
+        return host.restore().restore().to_dict()["warnings"]
+
+    said = run_child(restore, identity=Identity(OWNER, GROUP))
+    assert [text for text in said if text.startswith("only root can give files to others: what should belong to user 3009 is now")]
+    assert os.stat(host.at("uploads/theirs.bin")).st_uid == OWNER
+
+
 def test_a_process_that_holds_the_database_is_named_and_nothing_is_moved(host, tree):
     host.fill()
     host.backup()
@@ -465,3 +486,26 @@ def test_what_cannot_be_restored_is_not_predicted(host):
         host.restore({"target_root": host.place("none", "fresh")}).predict("restored", False)
     with pytest.raises(ArchiveError, match="uploads/nothing"):
         host.restore({"only": ["uploads/nothing"]}).predict("restored", False)
+
+
+def test_a_rollback_that_the_system_stops_says_how_it_goes_on(host, tree, monkeypatch):
+    host.fill()
+    host.backup()
+    host.damage()
+    before = tree(host.root)
+    host.restore().restore()
+    real, left = os.rename, [2]
+
+    def refuse(*names, **words):
+        if b".before-restore-" in os.fsencode(names[0]):
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(5, "Input/output error")
+        return real(*names, **words)
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(RestoreError, match="cut off in the middle .*: Input/output error. .*roll back again"):
+        host.restore().roll_back()
+    with pytest.raises(RestoreError, match="cut off in the middle"):
+        host.backup()
+    assert host.restore().roll_back().changed
+    assert tree(host.root) == before

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -17,95 +15,9 @@ import time
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
-from ansible_collections.appstate.backup.plugins.module_utils.monitor import ping
-from ansible_collections.appstate.backup.plugins.module_utils.operations.run import holdings, refuse_run, run_backup, shrunk
+from ansible_collections.appstate.backup.plugins.module_utils.operations.run import holdings, refuse_run, shrunk
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
-from ansible_collections.appstate.backup.tests.unit.plugins.live_databases import place, small_disk  # noqa: F401  # pylint: disable=unused-import
-from ansible_collections.appstate.backup.tests.unit.plugins.pings import SECRET, receiver  # noqa: F401  # pylint: disable=unused-import
-
-
-@pytest.fixture(autouse=True)
-def _no_pause(monkeypatch):
-    monkeypatch.setattr(ping, "PAUSE", 0.01)
-
-
-class Watched:
-    """An application on a host that somebody watches in every way there is."""
-
-    def __init__(self, host, server):
-        self.host = host
-        self.server = server
-        self.words = {}
-        os.mkdir(host.place("metrics"))
-        host.fill()
-
-    def app(self, **words):
-        monitoring = {"ping": {"url": self.server.url, "attempts": 1, "timeout": 5}, "metrics_directory": self.host.place("metrics")}
-        told = dict({"monitoring": monitoring, "allow_network_destination": True}, **self.words)
-        return self.host.app(**dict(told, **words))
-
-    def run(self, accept_shrink=False, **words):
-        self.server.received.clear()
-        return run_backup(self.app(**words), self.host.machine, accept_shrink=accept_shrink)
-
-    def status(self):
-        with open(self.host.place("state", "status", "notes.json"), encoding="ascii") as file:
-            return json.load(file)
-
-    def metrics(self):
-        with open(self.host.place("metrics", "appstate_backup_notes.prom"), encoding="ascii") as file:
-            found = re.findall(r'^appstate_backup_(\w+)\{app="notes"\} (.*)$', file.read(), re.MULTILINE)
-        return {name: float(value) for name, value in found}
-
-    def audit(self):
-        with open(self.host.place("state", "audit.jsonl"), encoding="ascii") as file:
-            return [json.loads(line) for line in file]
-
-    def backups(self):
-        return [backup.id for backup in list_backups(os.path.join(self.host.destination, "notes"), "notes") if backup.problem is None]
-
-    def is_green(self, ran):
-        """Whether all say that it went well."""
-        assert (ran.exit_code, ran.error, ran.problem) == (0, None, None)
-        status, metrics = self.status(), self.metrics()
-        assert (status["state"], status["problem"], status["backup"]) == ("ok", None, ran.backup.id)
-        assert status["last_success"] == status["ended"] and status["kept"] == len(self.backups()) == metrics["kept"]
-        assert metrics["last_run_success"] == 1 and metrics["verified_level"] == 3
-        assert metrics["size_bytes"] == os.path.getsize(ran.backup.path) and 0 < metrics["newest_age_seconds"] < 60
-        assert metrics["last_success_timestamp_seconds"] == metrics["last_run_timestamp_seconds"]
-        assert [line for line in self.audit() if line["action"] == "backup"][-1]["result"] == "ok"
-        assert [path for unused, path, unused in self.server.received] == ["/start", ""]
-        assert ran.backup.id in self.server.received[-1][2]
-        return True
-
-    def is_red(self, ran, words, exit_code=1):
-        """Whether all say that it failed, and why; and none has the secret."""
-        assert ran.exit_code == exit_code, ran.problem
-        assert words in ran.problem
-        status, metrics = self.status(), self.metrics()
-        assert status["state"] == "failed" and status["problem"] == ran.problem
-        assert metrics["last_run_success"] == 0
-        assert metrics.get("last_success_timestamp_seconds") != metrics["last_run_timestamp_seconds"]
-        assert [line for line in self.audit() if line["action"] == "backup"][-1]["result"] == ran.problem
-        assert self.server.received[-1][1] == "/fail" and words in self.server.received[-1][2]
-        self.keeps_the_secret(ran)
-        return True
-
-    def keeps_the_secret(self, ran):
-        said = [ran.summary, json.dumps(ran.warnings), "" if ran.error is None else json.dumps(ran.error.to_dict())]
-        for top in (self.host.state, self.host.destination, self.host.place("metrics")):
-            for folder, unused, names in os.walk(top):
-                for name in names:
-                    with open(os.path.join(folder, name), "rb") as file:
-                        said.append(file.read().decode("latin-1"))
-        assert not [text for text in said if SECRET in text]
-
-
-@pytest.fixture
-def watched(host, receiver):
-    return Watched(host, receiver())
 
 
 def test_a_run_tells_everybody_that_it_went_well(watched):
@@ -206,7 +118,9 @@ def test_locks_cannot_be_had(watched):
     os.rename(watched.host.locks, watched.host.locks + ".away")
     with open(watched.host.locks, "w", encoding="ascii"):
         pass
-    assert watched.is_red(watched.run(), "Not a directory")
+    alarm = watched.host.place("alarm")
+    assert watched.is_red(watched.run(hooks={"on_error": [["touch", alarm]]}), "%s: the run failed: Not a directory" % watched.host.locks)
+    assert os.path.exists(alarm)
 
 
 def test_another_run_holds_the_lock(watched):

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import http.server
 import os
+import threading
+import time
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations import service
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RestoreError
-from ansible_collections.appstate.backup.tests.unit.plugins.pings import receiver  # noqa: F401  # pylint: disable=unused-import
 
 
 def app(host, **words):
@@ -105,6 +107,38 @@ def test_other_statuses_can_be_well(host, receiver, status):
     probe(host, server.url, status=status)
     with pytest.raises(RestoreError):
         probe(host, receiver(200).url, status=status)
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers with JSON, all at once or by drops."""
+
+    drops = False
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        try:
+            for byte in b'{"status": "ok"}' + b" " * (1000 if self.drops else 0):
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05 if self.drops else 0)
+        except OSError:
+            pass  # Whoever asked has had enough.
+
+    def log_message(self, *unused):
+        """Says nothing."""
+
+
+@pytest.mark.parametrize("drops, document", [(False, {"status": "ok"}), (True, None)])
+def test_an_answer_in_json_is_read_but_not_for_ever(monkeypatch, drops, document):
+    monkeypatch.setattr(Answering, "drops", drops)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        begun = time.monotonic()
+        answer = service.ask({"url": "http://127.0.0.1:%d/" % server.server_port, "timeout": 0.5})
+        assert time.monotonic() - begun < 10
+        server.shutdown()
+    assert (answer["well"], answer["json"]) == (True, document)
 
 
 def test_no_retries_are_none(host, receiver):

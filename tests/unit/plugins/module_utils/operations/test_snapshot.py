@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from datetime import datetime, timezone
 
@@ -14,9 +16,7 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.operations.snapshot import keep_snapshot, plan_snapshot
 from ansible_collections.appstate.backup.plugins.module_utils.sqlite.examine import examine_live
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    BusyError, ConfigurationError, DatabaseError, SourceError)
-from ansible_collections.appstate.backup.tests.unit.plugins.live_databases import (  # pylint: disable=unused-import
-    place, small_disk)  # noqa: F401
+    AppStateError, BusyError, ConfigurationError, DatabaseError, SourceError)
 
 NOW = datetime(2026, 11, 19, 3, 0, 0, tzinfo=timezone.utc)
 BROKEN = ["CREATE TABLE t (a CHECK (a > 0))", "PRAGMA ignore_check_constraints = ON", "INSERT INTO t VALUES (-1)"]
@@ -170,6 +170,41 @@ def test_a_destination_on_another_file_system_gets_a_whole_file(place, small_dis
         told = keep(place.database(), target)
         assert os.path.getsize(target) == told["bytes"]
         assert os.listdir(small_disk) == ["a.db"]
+
+
+def test_what_the_system_refuses_is_told_with_the_path(place, kept, monkeypatch):
+    def refuse(*unused, **words):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    path = place.database()
+    for name in ("rename", "link"):
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(AppStateError, match="a.db: the snapshot of .* failed: Input/output error"):
+        keep(path, os.path.join(kept, "a.db"))
+    assert os.listdir(kept) == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_a_killed_snapshot_left_is_reaped_by_the_next(place, kept, small_disk, kill_at, elsewhere):
+    path = place.database()
+    target = os.path.join(small_disk if elsewhere and os.geteuid() == 0 else kept, "a.db")
+    keep(path, target)
+    for number in range(1, 200):
+        if not kill_at(number, lambda: keep(path, target, force=True)):
+            break
+        assert os.path.getsize(target) > 0
+        keep(path, target, force=True)
+        assert os.listdir(os.path.dirname(target)) == ["a.db"], number
+    assert number > 10
+
+
+def test_the_copy_of_a_snapshot_that_goes_on_beside_this_one_is_left_alone(place, kept):
+    path = place.database()
+    with open(os.path.join(kept, ".a.db.%s.tmp" % ("0" * 12)), "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        keep(path, os.path.join(kept, "a.db"))
+        assert len(os.listdir(kept)) == 2
+    keep(path, os.path.join(kept, "a.db"), force=True)
+    assert os.listdir(kept) == ["a.db"]
 
 
 def test_a_full_disk_leaves_what_was_there(place, small_disk):

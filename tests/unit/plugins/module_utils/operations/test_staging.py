@@ -4,20 +4,25 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.archive.extract import RESERVE
 from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT
-from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
+from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import MORE_MEMBERS, select
 from ansible_collections.appstate.backup.plugins.module_utils.operations.staging import Staging, predicted_plan
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.accounts import Ownership
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, ArchiveError, ConfigurationError, DatabaseError, SchemaTooNewError)
+    AppStateError, ArchiveError, ConfigurationError, DatabaseError, SchemaTooNewError, SpaceError)
+from ansible_collections.appstate.backup.tests.unit.plugins import raw_tar
 
 NAME = ".appstate-notes.restore-0123456789abcdef"
 
@@ -106,6 +111,44 @@ def test_an_archive_of_ours_without_its_manifest_beside_it(host, stage):
     shutil.copy(backup.path, alone)
     stage.fill(archive=alone)
     assert stage.staging.warnings == ["the archive has no manifest beside it, so damage in its padding goes unseen"]
+
+
+def test_an_archive_without_a_manifest_is_read_no_further_than_there_is_room(host, stage, monkeypatch):
+    """What was packed to a few kilobytes may be terabytes; this one has no end, so nobody has read it to there."""
+    archive = host.place("bomb.tar")
+    for headers, free_bytes, free_inodes in ((2, 1 << 40, 1), (1, RESERVE + 99, 1 << 20), (2, RESERVE + 250, 1 << 20)):
+        with open(archive, "wb") as file:
+            file.write(raw_tar.entry(b"uploads/a", b"x" * 100) * headers)
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "free_bytes", lambda unused, free=free_bytes: free)
+            patched.setattr(files, "free_inodes", lambda unused, free=free_inodes: free)
+            with pytest.raises(SpaceError, match="more in the archive than fits there"):
+                stage.fill(archive=archive)
+        stage.staging.discard()
+
+
+def test_a_backup_of_more_files_than_the_file_system_takes_is_refused_at_once(host, stage, monkeypatch):
+    host.fill()
+    host.backup()
+    monkeypatch.setattr(files, "free_inodes", lambda unused: 5)
+    with pytest.raises(SpaceError, match="not enough inodes for staging the restore: 8 needed, 5 free"):
+        stage.fill()
+
+
+def test_a_backup_is_read_no_further_than_its_manifest_says(host, monkeypatch):
+    host.fill()
+    backup = host.backup(compression="gzip").backup
+    plain = gzip.decompress(pathlib.Path(backup.path).read_bytes())
+    more = b"".join(raw_tar.entry(b"more/%d" % number) for number in range(MORE_MEMBERS + 1))
+    data = gzip.compress(more + plain)
+    pathlib.Path(backup.path).write_bytes(data)
+    told = dict(backup.manifest.archive, size=len(data), digest=hashlib.blake2b(data, digest_size=32).hexdigest())
+    manifest = pathlib.Path(backup.path[:-len(".tar.gz")] + ".json")
+    manifest.write_bytes(backup.manifest.beside(told, backup.manifest.content["verified"]).to_bytes())
+    with select(host.app()) as selected:
+        contents = selected.read(None)
+    assert contents.problems[0]["problem"] == "there is more in the archive than its manifest says"
+    contents.lines.close()
 
 
 def test_the_archive_of_another_app_says_so(host):

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import random
 import shutil
 import sqlite3
 import subprocess
+import tarfile
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import Selected
 from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import LEVELS
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError, SourceError
+from ansible_collections.appstate.backup.plugins.module_utils.system.scratch import Scratch
 
 
 def said(verification):
@@ -138,6 +142,27 @@ def test_assertions_are_asked_where_an_app_is_given(host):
     assert found.problems[0]["problem"].startswith("an assertion does not hold")
 
 
+def test_an_archive_without_a_list_whose_manifest_lies_beside_it(host):
+    """Its digest is right, and nothing in it tells what its members have to be."""
+    host.fill()
+    backup = host.backup(compression="gzip").backup
+    with tarfile.open(backup.path) as archive, tarfile.open(host.place("bare.tar.gz"), "w:gz", format=tarfile.PAX_FORMAT) as bare:
+        for info in archive:
+            if not info.name.startswith(".appstate/"):
+                bare.addfile(info, archive.extractfile(info) if info.isreg() else None)
+    os.replace(host.place("bare.tar.gz"), backup.path)
+    with open(backup.path, "rb") as file:
+        data = file.read()
+    told = dict(backup.manifest.archive, size=len(data), digest=hashlib.blake2b(data, digest_size=32).hexdigest())
+    with open(backup.path[:-len(".tar.gz")] + ".json", "wb") as file:
+        file.write(backup.manifest.beside(told, backup.manifest.content["verified"]).to_bytes())
+    for level in ("checksum", "content"):
+        assert said(host.verify(level)) == [
+            "None: a manifest lies beside the archive, and in it there is neither one nor a list of members"]
+    with pytest.raises(ArchiveError, match="neither one nor a list of members"):
+        host.restore().validate()
+
+
 @pytest.mark.parametrize("level", ["checksum", "content"])
 def test_a_bare_database_that_is_cut_or_corrupt(host, level):
     host.database(rows=400, journal="delete")
@@ -188,3 +213,34 @@ def test_leftovers_of_killed_verifications_are_reaped(host, kill_at):
         assert kill_at(point, host.verify)
     assert host.verify().ok
     assert sorted(os.listdir(directory)) == names
+
+
+def test_what_the_system_refuses_is_an_error_that_names_the_archive(host, monkeypatch):
+    host.fill()
+    path = host.backup().backup.path
+
+    def gone(*unused, **words):
+        raise FileNotFoundError(2, "No such file or directory", "/somewhere")
+
+    monkeypatch.setattr(Selected, "read", gone)
+    with pytest.raises(SourceError, match="cannot be verified: No such file or directory") as raised:
+        host.verify()
+    assert raised.value.path == path
+
+
+def test_a_verification_writes_nothing_through_a_link_that_takes_the_place_of_its_room(host, monkeypatch):
+    host.fill()
+    host.backup()
+    elsewhere = host.place("elsewhere")
+    os.mkdir(elsewhere)
+    os.utime(elsewhere, (0, 0))
+    real = Scratch.seal
+
+    def swap_once_it_is_open(room):
+        real(room)
+        os.rename(room.path, room.path + ".kept")
+        os.symlink(elsewhere, room.path)
+
+    monkeypatch.setattr(Scratch, "seal", swap_once_it_is_open)
+    assert host.verify().ok
+    assert (os.listdir(elsewhere), os.stat(elsewhere).st_mtime) == ([], 0)

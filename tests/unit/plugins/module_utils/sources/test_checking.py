@@ -14,6 +14,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.app import parse_a
 from ansible_collections.appstate.backup.plugins.module_utils.source import FORMATS
 from ansible_collections.appstate.backup.plugins.module_utils.sources.checking import (
     CHECKERS, COPY, MARKS, Check, checks_of, kind_of, record_of)
+from ansible_collections.appstate.backup.plugins.module_utils.sources.finding import problems_of
 
 APP = parse_app({"name": "all", "root": "/srv/all", "destination": "/b", "sources": [
     {"type": "sqlite", "path": "data/x.db"},
@@ -80,11 +81,11 @@ def room():
 
 def test_what_is_wrong_is_told(room):
     place, descriptor = room
-    assert Check("x", "sqlite").troubles(descriptor) == []
-    assert Check("x", "zip").troubles(descriptor) == ["is of a kind (zip) that this version cannot check"]
-    differing = Check("x", "sqlite", {"tables": {"notes": 5}}).troubles(descriptor)
+    assert problems_of(Check("x", "sqlite").findings(descriptor)) == []
+    assert problems_of(Check("x", "zip").findings(descriptor)) == ["is of a kind (zip) that this version cannot check"]
+    differing = problems_of(Check("x", "sqlite", {"tables": {"notes": 5}}).findings(descriptor))
     assert len(differing) == 1 and "rows of notes" in differing[0]
     with open(os.path.join(place, COPY), "r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 100)
-    assert "corrupt" in Check("x", "sqlite").troubles(descriptor)[0]
+    assert "corrupt" in problems_of(Check("x", "sqlite").findings(descriptor))[0]

@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.source import Assertion, CommandSource
 from ansible_collections.appstate.backup.plugins.module_utils.sources.checking import ASKERS, CHECKERS, COPY
+from ansible_collections.appstate.backup.plugins.module_utils.sources.finding import problems_of
 from ansible_collections.appstate.backup.plugins.module_utils.sources.formats import kind_of_bytes
 from ansible_collections.appstate.backup.plugins.module_utils.sqlite import passport
 
@@ -52,7 +53,7 @@ def fixture_extracted(tmp_path):
 @pytest.mark.parametrize("format, content", [
     ("sql", DUMP), ("raw", b"x"), ("tar", archive("a", "b/c")), ("tar", gzip.compress(archive("a")))])
 def test_what_is_good_has_no_troubles(extracted, format, content):
-    assert CHECKERS[format](extracted(content), None, None) == []
+    assert problems_of(CHECKERS[format](extracted(content), None, None)) == []
 
 
 @pytest.mark.parametrize("format, content, words", [
@@ -63,7 +64,7 @@ def test_what_is_good_has_no_troubles(extracted, format, content):
     ("tar", archive("a", type=tarfile.SYMTYPE, linkname="../../etc"), "leads out"),
     ("tar", archive("a", type=tarfile.CHRTYPE), "character device"), ("tar", archive("a", "a"), "same path")])
 def test_what_is_wrong_is_told(extracted, format, content, words):
-    (trouble,) = CHECKERS[format](extracted(content), None, None)
+    (trouble,) = problems_of(CHECKERS[format](extracted(content), None, None))
     assert words in trouble
 
 
@@ -72,10 +73,10 @@ def test_a_dump_is_held_against_its_passport_and_its_assertions(extracted):
     source = CommandSource("notes.sql", ["x"], format="sql", assertions=[Assertion("SELECT count(*) FROM notes", 2)])
     recorded = {"application_id": 0, "encoding": "UTF-8", "tables": {"notes": 2}, "user_version": 3,
                 "schema_digest": digest_of_schema()}
-    assert CHECKERS["sql"](directory, source, recorded) == []
-    assert "rows of notes differ" in CHECKERS["sql"](directory, source, dict(recorded, tables={"notes": 3}))[0]
+    assert problems_of(CHECKERS["sql"](directory, source, recorded)) == []
+    assert "rows of notes differ" in problems_of(CHECKERS["sql"](directory, source, dict(recorded, tables={"notes": 3})))[0]
     source.assertions[0].minimum = 3
-    assert "at least 3" in CHECKERS["sql"](directory, source, recorded)[0]
+    assert "at least 3" in problems_of(CHECKERS["sql"](directory, source, recorded))[0]
 
 
 def digest_of_schema():
@@ -91,7 +92,7 @@ def digest_of_schema():
 
 def test_a_dump_can_be_asked_once_it_was_checked(extracted):
     directory = extracted(DUMP)
-    assert CHECKERS["sql"](directory, None, None) == []
+    assert problems_of(CHECKERS["sql"](directory, None, None)) == []
     assert list(ASKERS["sql"](directory, "SELECT text FROM notes ORDER BY 1")) == [b"one", b"two"]
 
 

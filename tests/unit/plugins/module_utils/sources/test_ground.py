@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
 from ansible_collections.appstate.backup.plugins.module_utils.sources import ground
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import FileSystemError
-from ansible_collections.appstate.backup.tests.unit.plugins.conftest import Host
+from ansible_collections.appstate.backup.tests.unit.plugins.host import Host
 
 SOURCES = [{"type": "sqlite", "path": "data/notes.db", "allow_any_file_system": False}]
 ALLOWED = [{"type": "sqlite", "path": "data/notes.db", "allow_any_file_system": True}]

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.check import check_backup
+from ansible_collections.appstate.backup.plugins.module_utils.sources.finding import problems_of
 from ansible_collections.appstate.backup.plugins.module_utils.sources.postgresql import COPY, check_dump
 from ansible_collections.appstate.backup.plugins.module_utils.system import files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
@@ -244,7 +245,7 @@ def put(directory, content):
 def test_a_dump_of_an_old_recipe_is_read_to_its_end(dump):
     content, directory = dump
     put(directory, content)
-    assert check_dump(directory, None, None) == []
+    assert problems_of(check_dump(directory, None, None)) == []
 
 
 @pytest.mark.parametrize("damage, text", [
@@ -256,5 +257,5 @@ def test_a_dump_of_an_old_recipe_is_read_to_its_end(dump):
 def test_a_dump_that_is_cut_short_or_damaged_is_told(dump, damage, text):
     content, directory = dump
     put(directory, damage(content))
-    found = check_dump(directory, None, None)
+    found = problems_of(check_dump(directory, None, None))
     assert len(found) == 1 and text in found[0], found

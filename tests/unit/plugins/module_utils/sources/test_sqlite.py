@@ -10,10 +10,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.sources.sqlite import refuse, sidecars_of, troubles_of
+from ansible_collections.appstate.backup.plugins.module_utils.sources.finding import problems_of
+from ansible_collections.appstate.backup.plugins.module_utils.sources.sqlite import findings_of, refuse, sidecars_of
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, AssertionFailed, BusyError, DatabaseError, SourceError)
 
@@ -214,18 +216,29 @@ def examined(ok=True, messages=(), assertions=(), foreign_keys=0, passport=None)
 
 
 def test_what_is_wrong_is_told_in_one_sentence():
-    assert troubles_of(examined()) == []
+    assert problems_of(findings_of(examined())) == []
     with pytest.raises(DatabaseError, match="app notes: /x.db: the database is corrupt: one; two; three. Restore an earlier backup"):
         refuse(examined(False, ["one", "two", "three", "four"]), "notes", "/x.db")
     with pytest.raises(AssertionFailed, match=r"app notes: /x.db: an assertion does not hold: no rows \(SELECT 1\). Look into the"):
-        refuse(examined(assertions=[{"ok": True}, {"ok": False, "message": "no rows", "sql": "SELECT 1"}]), "notes", "/x.db")
+        refuse(examined(assertions=[{"ok": True, "sql": "SELECT 2"}, {"ok": False, "message": "no rows", "sql": "SELECT 1"}]), "notes", "/x.db")
+
+
+def test_each_look_is_a_finding():
+    assertions = [{"ok": True, "sql": "SELECT 1"}, {"ok": False, "sql": "SELECT 0", "message": "no"}]
+    source = SimpleNamespace(foreign_keys=True)
+    found = findings_of(examined(assertions=assertions, foreign_keys=2, passport={"tables": {}}), source, {"tables": {}})
+    assert [(each.check, each.about, each.problem) for each in found] == [
+        ("integrity", "", None), ("assertion", "SELECT 1", None),
+        ("assertion", "SELECT 0", "an assertion does not hold: no (SELECT 0)"),
+        ("foreign_keys", "", "2 rows violate a foreign key"), ("passport", "", None)]
+    assert [each.check for each in findings_of(examined(False, ["x"]), source, {"tables": {}})] == ["integrity"]
 
 
 def test_passports_are_compared_by_all_that_both_could_read():
     before = {"page_size": 4096, "user_version": 1, "tables": {"a": 1, "virtual": None, "gone": 1}}
     after = {"page_size": 4096, "user_version": 2, "tables": {"a": 2, "virtual": 5, "new": 1}}
-    assert troubles_of(examined(passport=before), recorded=before) == []
-    assert troubles_of(examined(passport=after), recorded=before) == [
+    assert problems_of(findings_of(examined(passport=before), recorded=before)) == []
+    assert problems_of(findings_of(examined(passport=after), recorded=before)) == [
         "is not the database that was backed up (user_version, rows of a, rows of gone, rows of new differ)"]
 
 

@@ -149,6 +149,19 @@ class TestRestore:
             host.restore(**words()).restore()
         assert seen() == damaged
 
+    def test_what_an_engine_has_lost_once_is_read_again(self, host, uploads, seen, monkeypatch):
+        host.backup(**words())
+        good = seen()
+        uploads.inside("uploads", "echo damage > deep/er/file")
+        damaged, script = seen(), swapping.READ_BACK
+        monkeypatch.setattr(swapping, "READ_BACK", "exit 0")
+        with pytest.raises(RestoreError, match="cannot be read back: the archive is cut short"):
+            host.restore(**words()).restore()
+        assert seen() == damaged
+        monkeypatch.setattr(swapping, "READ_BACK", '[ -e "$1/$2/asked" ] || { : > "$1/$2/asked"; exit 0; }; ' + script)
+        host.restore(**words()).restore()
+        assert strip(seen()) == good
+
     def test_to_another_root_the_volume_becomes_files(self, host, uploads, seen):
         host.backup(**words())
         before = seen()

@@ -296,6 +296,17 @@ def test_a_journal_beside_a_copy_is_rolled_back(place):
         {"sql": "SELECT sum(balance) FROM accounts", "equals": 10000}]).result()["assertions"][0]["ok"]
 
 
+def test_a_journal_that_would_make_the_database_huge_is_an_error(place):
+    path = place.database(journal="delete")
+    place.crash(path)
+    # The pages that the database had before, in the journal's header: https://www.sqlite.org/fileformat2.html, section 3.
+    with open(path + "-journal", "r+b") as journal:
+        journal.seek(16)
+        journal.write((1 << 20).to_bytes(4, "big"))
+    with pytest.raises(DatabaseError, match="larger than all that there is of it"):
+        fold_sidecars(cold_copy(place, path), "a.db")
+
+
 def test_folding_what_is_no_database_is_an_error(copy):
     with pytest.raises(DatabaseError, match="not a SQLite database"):
         fold_sidecars(*copy(b"hello there"))

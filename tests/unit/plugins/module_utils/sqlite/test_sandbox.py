@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 
 from ansible_collections.appstate.backup.plugins.module_utils.sqlite import sandbox
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    BusyError, DatabaseError, SourceError, SpaceError)
+    AppStateError, BusyError, DatabaseError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import NOBODY, identity_of, run_child
 
 ROOT = os.geteuid() == 0
@@ -77,6 +77,15 @@ def test_a_link_above_the_database_is_fine(place):
     through = os.path.join(place.path, "link", os.path.basename(path))
     assert sandbox.owner_of(through).uid == place.owner
     assert as_owner(through, sum_of_balances, through) == 10000
+
+
+@pytest.mark.skipif(not ROOT, reason="without root, a child is always who we are")
+def test_a_link_above_the_database_that_a_user_could_swap_is_not_followed(place, tmp_path):
+    (tmp_path / "secret").mkdir(0o700)
+    (tmp_path / "secret" / "a.db").write_bytes(b"x")
+    os.symlink(str(tmp_path / "secret"), os.path.join(place.application, "link"))
+    with pytest.raises(AppStateError, match="could be swapped by an unprivileged user"):
+        sandbox.owner_of(os.path.join(place.application, "link", "a.db"))
 
 
 def as_root_owned(path):

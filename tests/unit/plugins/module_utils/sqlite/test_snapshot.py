@@ -63,6 +63,21 @@ def test_a_snapshot_is_the_database(place, journal, method, used):
 
 
 @pytest.mark.parametrize("journal, method, used", WAYS)
+def test_tables_with_constraints_and_generated_columns_are_in_a_snapshot(place, journal, method, used):
+    path, room = place.database(journal=journal, statements=[
+        "CREATE TABLE sizes (size INT CHECK (size >= 0), half AS (size / 2) STORED)", "INSERT INTO sizes VALUES (1), (4)"]), place.room()
+    assert take_snapshot(path, room, "s.db", method)["method"] == used
+    assert checked(room)["passport"]["tables"]["sizes"] == 2
+
+
+def test_a_database_that_its_owner_may_only_read_can_be_vacuumed(place):
+    path, room = place.database(), place.room()
+    os.chmod(path, 0o400)
+    take_snapshot(path, room, "s.db", "vacuum")
+    checked(room)
+
+
+@pytest.mark.parametrize("journal, method, used", WAYS)
 def test_a_snapshot_beside_a_writer_that_never_rests_is_one_transaction(place, journal, method, used):
     path = place.database(journal=journal, statements=[FILL % 500])
     writers = [place.transfers(path), place.transfers(path)]

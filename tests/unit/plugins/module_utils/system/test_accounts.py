@@ -39,7 +39,7 @@ def test_a_recorded_name_counts_more_than_its_number():
 def test_an_unknown_name_leaves_the_number_and_is_told():
     ownership = Ownership()
     assert ids(ownership, "no such user", "no such group", 4001, 4002) in (None, (4001, 4002))
-    assert ownership.unknown == ({"no such user", "no such group"} if ROOT else set())
+    assert ownership.unknown == {"no such user", "no such group"}
     assert ids(ownership, "", "", 4001, 4002) in (None, (4001, 4002))
     assert ids(ownership, "no such user", "", 5, 6) in (None, (5, 6))
 
@@ -60,6 +60,29 @@ def test_without_root_everything_stays_ours():
     def give():
         return list(Ownership().ids("root", "root", 0, 0))
     assert run_child(give, (), identity=NOBODY if ROOT else None) == [-1, -1]
+
+
+def test_without_root_it_is_known_who_went_without():
+    def others(*stated):
+        ownership = Ownership(*stated)
+        ownership.ids("", "", os.geteuid(), os.getegid())
+        ownership.ids()
+        none = sorted(ownership.others)
+        for unused in range(2):
+            ownership.ids("root", "", 4001, 4002)
+            ownership.ids("", "", 4001, 0 if os.getegid() else 4002)
+        return none, sorted(ownership.others)
+
+    identity = NOBODY if ROOT else None
+    assert run_child(others, (), identity=identity)[0] == []
+    assert set(run_child(others, (), identity=identity)[1]) >= {"group 4002", "user 4001", "user root"}
+    assert run_child(others, (4003,), identity=identity)[0] == ["user 4003"]
+
+
+def test_root_gives_and_nobody_goes_without():
+    ownership = Ownership()
+    ids(ownership, "", "", 4001, 4002)
+    assert ownership.others == (set() if ROOT else {"user 4001", "group 4002"})
 
 
 def test_modes():

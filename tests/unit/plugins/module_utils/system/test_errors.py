@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -67,3 +69,15 @@ def test_exit_codes(kind, code):
 ])
 def test_printable(path, shown):
     assert errors.printable(path) == shown
+
+
+@pytest.mark.parametrize("number, filename, kind, said", [
+    (errno.EIO, None, errors.AppStateError, "app notes: /given: it failed: Input/output error."),
+    (errno.EIO, b"relative", errors.AppStateError, "app notes: /given: it failed: Input/output error."),
+    (errno.EACCES, b"/its/own", errors.AppStateError, "app notes: /its/own: it failed: Permission denied."),
+    (errno.ENOSPC, None, errors.SpaceError, "app notes: /given: it failed: no space is left. Free some space there."),
+    (errno.EDQUOT, "/its/own", errors.SpaceError, "app notes: /its/own: it failed: no space is left. Free some space there."),
+])
+def test_what_the_system_refused(number, filename, kind, said):
+    error = errors.refused(OSError(number, os.strerror(number), filename), "it failed", "notes", "/given")
+    assert (type(error), str(error)) == (kind, said)

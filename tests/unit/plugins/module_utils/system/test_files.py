@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from unittest import mock
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system import files
+from ansible_collections.appstate.backup.plugins.module_utils.system import files, privileges
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    AppStateError, SourceError, SpaceError)
+    AppStateError, ChildError, SourceError, SpaceError)
+from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
 
 ROOT = os.geteuid() == 0
 OTHER = 3001
@@ -275,6 +277,36 @@ def test_owner_and_mode_are_given_together(top):
     os.close(descriptor)
 
 
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_a_directory_on_the_way_need_not_be_listed(host):
+    os.mkdir(host.place("app", "way"), 0o711)
+    os.mkdir(host.place("app", "way", "inner"), 0o755)
+    os.mkdir(host.place("app", "way", "closed"), 0o711)
+
+    def names(*path):
+        return os.listdir(files.open_directory(host.place(*path)))
+
+    assert run_child(names, ("app", "way", "inner"), Identity(OTHER, OTHER)) == []
+    for path in (("app", "way"), ("app", "way", "closed")):
+        with pytest.raises(ChildError, match="Permission denied"):
+            run_child(names, path, Identity(OTHER, OTHER))
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give to others")
+def test_a_set_group_id_bit_is_given_or_refused_aloud(top):
+    descriptor, path = top
+
+    def give_without():
+        del privileges.NEEDED["fsetid"]
+        privileges.keep_needed()
+        with pytest.raises(PermissionError, match="set-group-id"):
+            files.give(os.open(str(path), files.DIRECTORY), OTHER, OTHER + 1, 0o2770)
+
+    run_child(give_without)
+    files.give(descriptor, OTHER, OTHER + 1, 0o2770)
+    assert os.fstat(descriptor).st_mode & 0o7777 == 0o2770
+
+
 def test_space_is_asked_for_beforehand(top):
     directory, path = top
     free = files.free_bytes(directory)
@@ -283,6 +315,17 @@ def test_space_is_asked_for_beforehand(top):
     with pytest.raises(SpaceError) as caught:
         files.need_space(directory, 1 << 60, str(path), "testing")
     assert "not enough space for testing: 1048576.0 TiB needed" in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_inodes_are_asked_for_beforehand_where_a_file_system_has_a_number_of_them(top, monkeypatch):
+    directory, path = top
+    for all_of_them, free in ((100, 5), (0, float("inf"))):
+        monkeypatch.setattr(os, "fstatvfs", lambda unused, figures=(all_of_them, 5): mock.Mock(f_files=figures[0], f_ffree=figures[1]))
+        assert files.free_inodes(directory) == free
+        files.need_inodes(directory, 5, str(path), "testing")
+    monkeypatch.setattr(files, "free_inodes", lambda unused: 5)
+    with pytest.raises(SpaceError, match="not enough inodes for testing: 6 needed, 5 free"):
+        files.need_inodes(directory, 6, str(path), "testing")
 
 
 @pytest.mark.parametrize("size, text", [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"),

@@ -12,7 +12,10 @@ import sys
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.system import privileges
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
 from ansible_collections.appstate.backup.plugins.module_utils.system.holders import find_holders
+from ansible_collections.appstate.backup.plugins.module_utils.system.process import run_child
 
 
 def place(path):
@@ -67,3 +70,31 @@ def test_a_holder_is_gone_with_its_process(held):
     process.kill()
     process.wait()
     assert find_holders(place(path)) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is told")
+@pytest.mark.parametrize("given_up", [{"sys_ptrace"}, {"sys_ptrace", "dac_override"}])
+def test_root_who_cannot_see_all_processes_is_told_so(held, given_up):
+    path, unused = held
+
+    def look():
+        kept = dict(privileges.NEEDED)
+        for name in given_up:
+            del privileges.NEEDED[name]
+        privileges.keep_needed()
+        privileges.NEEDED.update(kept)
+        return [str(holder) for holder in find_holders(place(path))]
+
+    with pytest.raises(SourceError, match=r"cannot be looked into.* CAP_SYS_PTRACE"):
+        run_child(look)
+
+
+def test_somebody_else_looks_at_the_own_ones(held):
+    asked = place(held[0])
+
+    def look():
+        if os.geteuid() == 0:
+            os.setresuid(*(3001,) * 3)
+        return len(find_holders(asked))
+
+    assert run_child(look) == (0 if os.geteuid() == 0 else 1)

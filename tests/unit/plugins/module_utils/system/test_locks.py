@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -55,6 +56,29 @@ def test_a_second_holder_is_refused_and_told_of_the_first(directory, holder):
     assert caught.value.exit_code == 75
     with AppLock(directory, "other"):
         pass
+
+
+def test_a_holder_that_has_not_said_yet_who_it_is_is_waited_for(directory, holder):
+    path = os.path.join(directory, "notes.lock")
+    os.truncate(path, 0)
+
+    def say():
+        with open(path, "w", encoding="ascii") as file:
+            file.write("process 4711\n")
+
+    saying = threading.Timer(0.1, say)
+    saying.start()
+    with pytest.raises(LockedError, match="process 4711"):
+        with AppLock(directory, "notes"):
+            pass
+    saying.join()
+
+
+def test_a_holder_that_never_says_who_it_is_is_not_waited_for_for_ever(directory, holder):
+    os.truncate(os.path.join(directory, "notes.lock"), 0)
+    with pytest.raises(LockedError, match="another run holds the lock. Wait"):
+        with AppLock(directory, "notes"):
+            pass
 
 
 def test_a_lock_goes_when_its_holder_is_killed(directory, holder):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ansible_collections.appstate.backup.plugins.module_utils.system import commands
 from ansible_collections.appstate.backup.plugins.module_utils.system.commands import stream_command
 from ansible_collections.appstate.backup.plugins.module_utils.system.orphans import Watcher
 
@@ -51,11 +52,31 @@ def test_what_a_command_started_does_not_outlive_a_run_that_was_killed(tmp_path,
     assert all(ends(int(pid)) for pid in pids.read_text().split())
 
 
+def test_a_watcher_that_was_told_of_nobody_kills_nobody():
+    def run():
+        Watcher()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(in_a_process(run), 0)
+
+
+def test_a_run_that_is_killed_right_after_the_command_began_leaves_nothing(tmp_path, monkeypatch):
+    pids = tmp_path / "pids"
+    script = "sleep 300 & echo $! $$ > %s.new; mv %s.new %s; wait" % (pids, pids, pids)
+    monkeypatch.setattr(commands, "_Tail", lambda pipe: time.sleep(60))
+    run = in_a_process(lambda: stream_command(["/bin/sh", "-c", script], 60))
+    while not pids.exists():
+        time.sleep(0.02)
+    os.kill(run, signal.SIGKILL)
+    os.waitpid(run, 0)
+    assert all(ends(int(pid)) for pid in pids.read_text().split())
+
+
 def test_a_group_that_nobody_left_alone_lives_on():
     process = subprocess.Popen(["sleep", "300"], start_new_session=True)
     try:
-        with Watcher(process.pid):
-            pass
+        with Watcher() as watcher:
+            watcher.announce(process.pid)
         assert process.poll() is None
     finally:
         process.kill()

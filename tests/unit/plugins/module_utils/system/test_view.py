@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ChildError
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
+from ansible_collections.appstate.backup.plugins.module_utils.system.view import enter_full_disk
 
 APPLICATION = Identity(3001, 3002)
 
@@ -17,6 +19,19 @@ APPLICATION = Identity(3001, 3002)
 def look(paths):
     """What a child can make of some paths."""
     return {path: sorted(os.listdir(path)) if os.path.isdir(path) else None for path in paths}
+
+
+def write_on_full_disk(directory):
+    """What a child can write to a disk that is full: the error's number, or None."""
+    enter_full_disk(directory)
+    os.mkdir(directory + "/made")
+    descriptor = os.open(directory + "/made/file", os.O_WRONLY | os.O_CREAT)
+    try:
+        for unused in range(3):
+            os.write(descriptor, b"x" * 4096)
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @pytest.fixture
@@ -67,3 +82,12 @@ class TestView:
     def test_a_directory_that_is_missing_ends_the_child(self, places):
         with pytest.raises(ChildError, match="FileNotFoundError"):
             run_child(look, (places,), APPLICATION, view=(places[0], "/nowhere"))
+
+    def test_a_disk_is_full_for_the_child_alone(self, tmp_path):
+        (tmp_path / "file").write_text("content", encoding="utf-8")
+        with open("/proc/self/mountinfo", encoding="utf-8") as before:
+            mounts = before.read()
+            assert run_child(write_on_full_disk, (str(tmp_path),)) == errno.ENOSPC
+            before.seek(0)
+            assert before.read() == mounts
+        assert os.listdir(tmp_path) == ["file"]
