@@ -56,6 +56,12 @@ options:
         it is, and is not managed any more.
     type: bool
     default: false
+  transaction:
+    description:
+      - Goes on with this restore alone, which an earlier call began, as RV(transaction) tells. Where it was ended meanwhile, or
+        another one is under way, the call fails and changes nothing.
+      - For O(state=restored), O(state=committed) and O(state=rolled_back).
+    type: str
 attributes:
   check_mode:
     support: full
@@ -100,6 +106,17 @@ EXAMPLES = r"""
     remote_host: web1
     identity: "{{ vault_backup_identity }}"
 
+- name: Stage while the application still runs
+  appstate.backup.backup_restore:
+    app: "{{ appstate_apps | first }}"
+    state: staged
+  register: staged
+
+- name: Swap that in, and nothing that anybody else staged meanwhile
+  appstate.backup.backup_restore:
+    app: "{{ appstate_apps | first }}"
+    transaction: "{{ staged.transaction }}"
+
 - name: Put back what was there before the restore
   appstate.backup.backup_restore:
     app: "{{ appstate_apps | first }}"
@@ -120,6 +137,10 @@ backup:
   description: The backup, as M(appstate.backup.backup_info) lists it.
   returned: success
   type: dict
+transaction:
+  description: What tells this restore from every other one, for O(transaction).
+  returned: success
+  type: str
 restored:
   description: Absolute paths that hold, or would hold, the state of the backup.
   returned: success
@@ -147,7 +168,7 @@ def work(module: AnsibleModule, params: dict) -> dict:
     # What a restore set aside is known without the backups.
     app = app_of(params, params["archive"] is None and params["remote"] is None and params["state"] in ("staged", "restored"))
     request = Request(app, only=params["only"], target_root=params["target_root"], force=params["force"],
-                      **selection_of(params, app))
+                      transaction=params["transaction"], **selection_of(params, app))
     restore = Restore(app, machine_of(params), request)
     if module.check_mode:
         outcome = restore.predict(params["state"], params["validate_only"])
@@ -168,6 +189,7 @@ def main() -> None:
         APP, state={"type": "str", "choices": ["staged", "restored", "committed", "rolled_back"], "default": "restored"},
         validate_only={"type": "bool", "default": False}, target_root={"type": "path"},
         only={"type": "list", "elements": "str", "default": []}, force={"type": "bool", "default": False},
+        transaction={"type": "str"},
         **REMOTE, **SELECTION, **IDENTITY, **PLACES)
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 

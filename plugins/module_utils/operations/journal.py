@@ -55,6 +55,19 @@ class Journal:
     def phase(self):
         return None if self.content is None else self.content["phase"]
 
+    @property
+    def transaction(self):
+        """What tells the restore that is under way from every other one, or None while there is none."""
+        return None if self.content is None else transaction_of(self.content)
+
+    def refuse_other(self, transaction):
+        """Raises RestoreError where that restore is not the one under way; None is whichever there is, or none."""
+        if transaction in (None, self.transaction):
+            return
+        came = "" if self.content is None else ": a restore of %s is under way" % self.content["backup"]
+        raise RestoreError("somebody ended this restore meanwhile%s" % came, path=self.path,
+                           remedy="Find out who did; this one changes nothing any more")
+
     def _read(self):
         try:
             directory = files.open_directory(self._directory_path)
@@ -104,6 +117,11 @@ class Journal:
         finally:
             os.close(directory)
         self.content = None
+
+
+def transaction_of(content):
+    """The random end of the staging directory's name: each restore has one of its own, and keeps it to its end."""
+    return content["staging"].rpartition("-")[2]
 
 
 def _name(app, root):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .journal import RESTORED, ROLLING_BACK, SWAPPING
+from .journal import RESTORED, ROLLING_BACK, SWAPPING, transaction_of
 
 NONE = "none"
 
@@ -35,6 +35,7 @@ class Outcome:
         targets = self.content.get("targets", [])
         stores = [state["title"] for state in self.content.get("stores", {}).values() if "title" in state]
         return {"state": self.state, "root": root or None, "backup": self.content.get("told"),
+                "transaction": transaction_of(self.content) if self.state in ("staged", "restored") else None,
                 "restored": [os.path.join(root, target["path"]) for target in targets if target["new"]] + stores,
                 "absent": [os.path.join(root, target["path"]) for target in targets if not target["new"]],
                 "moved_aside": asides_of(self.content),

@@ -42,13 +42,14 @@ class Request:
         only: relative paths, or empty for all.
         root: absolute; the app's own root, or another one.
         force: goes on although an earlier restore waits for a commit; what that one set aside stays where it is.
+        transaction: the restore that an earlier step staged, and no other one; None for whichever there is.
 
     Raises:
         ConfigurationError: the root is no absolute path.
     """
 
     def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False,
-                 remote=None, identity=None):
+                 remote=None, identity=None, transaction=None):
         self.remote = remote
         self.identity = identity
         self.which = which
@@ -57,6 +58,7 @@ class Request:
         self.only = list(only)
         self.root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
         self.force = force
+        self.transaction = transaction
 
 
 class Restore:
@@ -284,20 +286,11 @@ class Restore:
     def _fill(self, staging, selected, content, begin_stores=None):
         plan = staging.fill(selected, self._request.only, self._ownership, self._on_bytes, begin_stores)
         made = ["%s did not exist and was made" % self._request.root] if content["made_root"] else []
-        unknown = ["%s is no user or group of this host; its number is kept" % name
-                   for name in sorted(self._ownership.unknown)]
-        content["warnings"] = made + staging.warnings + unknown + self._not_given()
+        content["warnings"] = made + staging.warnings + self._ownership.warnings()
         content["databases"] = [path for target in plan.targets if target.is_database
                                 for path in [target.path] + target.sidecars]
         content["targets"] = plan_targets(plan)
         content["stores"] = staging.stores
-
-    def _not_given(self):
-        others = sorted(self._ownership.others)
-        if not others:
-            return []
-        return ["only root can give files to others: what should belong to %s%s is now the property of whoever restored it; restore "
-                "as root to have it given back" % (", ".join(others[:5]), " and others" if len(others) > 5 else "")]
 
     def _already_restored(self, content):
         if self._same(content):
@@ -311,6 +304,7 @@ class Restore:
         return all(self._journal.content[key] == content[key] for key in ("backup", "archive", "only", "size"))
 
     def _restore(self):
+        self._journal.refuse_other(self._request.transaction)
         if self._journal.phase == RESTORED and not self._request.force:
             with self._select() as selected:
                 return self._already_restored(self._new_content(selected))
@@ -356,8 +350,14 @@ class Restore:
     def _note_made(self, made):
         self._journal.write(made=self._journal.content["made"] + [os.fsdecode(path) for path in made])
 
+    def _under_way(self):
+        """The content of the restore that is to be ended, or None where there is none."""
+        if self._journal.content is not None:
+            self._journal.refuse_other(self._request.transaction)
+        return self._journal.content
+
     def _commit(self):
-        content = self._journal.content
+        content = self._under_way()
         if self._journal.phase != RESTORED:
             completed = bool(self._ended) and not self._undone
             return ending("committed", completed, content, self._ended)
@@ -365,7 +365,7 @@ class Restore:
         return Outcome("committed", True, content, self._ended)
 
     def _roll_back(self):
-        phase, content = self._journal.phase, self._journal.content
+        phase, content = self._journal.phase, self._under_way()
         if phase is None or self._undone:
             # What a killed run left may just have been undone: that is what was asked for.
             return ending("rolled_back", self._undone, None, self._ended)

@@ -51,6 +51,15 @@ class Ownership:
         mode = recorded if stated is None else stated
         return mode if directory else mode & 0o1777
 
+    def warnings(self):
+        """What did not come out as it was recorded, as lines for a person."""
+        told = ["%s is no user or group of this host; its number is kept" % name for name in sorted(self.unknown)]
+        if self.others:
+            others = sorted(self.others)
+            told.append("only root can give files to others: what should belong to %s%s is now the property of whoever restored it; "
+                        "restore as root to have it given back" % (", ".join(others[:5]), " and others" if len(others) > 5 else ""))
+        return told
+
     def _note(self, kind, name, wanted, ours):
         if wanted not in (-1, ours):
             self.others.add("%s %s" % (kind, name or wanted))

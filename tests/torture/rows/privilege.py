@@ -224,11 +224,12 @@ class Seen:
     def look(self, pid, main):
         """Takes one process in; it may end meanwhile."""
         try:
-            with open("/proc/%s/status" % pid, encoding="utf-8") as stream:
-                told = dict(line.split(":", 1) for line in stream)
             with open("/proc/%s/cmdline" % pid, "rb") as stream:
                 ours = b"/appstate-backup\0" in stream.read()
             held = [os.readlink("/proc/%s/fd/%s" % (pid, name)) for name in os.listdir("/proc/%s/fd" % pid)]
+            # After what it holds: rights only become fewer, so that it had no more than these when it opened that.
+            with open("/proc/%s/status" % pid, encoding="utf-8") as stream:
+                told = dict(line.split(":", 1) for line in stream)
         except (OSError, ValueError):
             return
         if not ours or int(pid) == main:

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from campaign import HERE, Score, print_table, try_case
@@ -72,3 +76,27 @@ def test_a_worker_that_dies_is_seen(tmp_path):
     done = subprocess.run([sys.executable, str(HERE / "campaign.py"), "--row", "kill", "--form", "short", "--case", "nonsense"],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=False)
     assert done.returncode == 1 and "BAD kill nonsense" in done.stdout
+
+
+def workers_in(folder):
+    """The processes whose row has its directory in there."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if b"TORTURE_FOLDER=" + bytes(folder) in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the campaign makes namespaces")
+def test_a_campaign_that_is_asked_to_end_leaves_no_worker(tmp_path):
+    """Workers have process groups of their own: nobody else would end them."""
+    with subprocess.Popen([sys.executable, str(HERE / "campaign.py"), "--row", "links", "--form", "short"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, TMPDIR=str(tmp_path))) as campaign:
+        deadline = time.monotonic() + 60
+        while not workers_in(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert workers_in(tmp_path)
+        campaign.terminate()
+        assert campaign.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not workers_in(tmp_path)

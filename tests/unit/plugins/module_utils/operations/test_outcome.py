@@ -36,7 +36,8 @@ def test_differences_say_what_is_replaced_and_where_the_old_state_goes(host):
 
 def test_an_outcome_without_a_restore_is_empty():
     told = Outcome(NONE, False).to_dict()
-    assert told == {"state": "none", "root": None, "backup": None, "restored": [], "absent": [], "moved_aside": [], "warnings": []}
+    assert told == {"state": "none", "root": None, "backup": None, "transaction": None, "restored": [], "absent": [],
+                    "moved_aside": [], "warnings": []}
 
 
 def test_what_was_ended_is_a_warning():

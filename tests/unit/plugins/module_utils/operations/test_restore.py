@@ -486,26 +486,3 @@ def test_what_cannot_be_restored_is_not_predicted(host):
         host.restore({"target_root": host.place("none", "fresh")}).predict("restored", False)
     with pytest.raises(ArchiveError, match="uploads/nothing"):
         host.restore({"only": ["uploads/nothing"]}).predict("restored", False)
-
-
-def test_a_rollback_that_the_system_stops_says_how_it_goes_on(host, tree, monkeypatch):
-    host.fill()
-    host.backup()
-    host.damage()
-    before = tree(host.root)
-    host.restore().restore()
-    real, left = os.rename, [2]
-
-    def refuse(*names, **words):
-        if b".before-restore-" in os.fsencode(names[0]):
-            left[0] -= 1
-            if not left[0]:
-                raise OSError(5, "Input/output error")
-        return real(*names, **words)
-    monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(RestoreError, match="cut off in the middle .*: Input/output error. .*roll back again"):
-        host.restore().roll_back()
-    with pytest.raises(RestoreError, match="cut off in the middle"):
-        host.backup()
-    assert host.restore().roll_back().changed
-    assert tree(host.root) == before

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores that meet an earlier one which waits for its commit."""
+"""Restores that wait for their commit, and others that meet them or come in between."""
 
 from __future__ import annotations
 
@@ -67,4 +67,71 @@ def test_a_rollback_of_a_forced_restore_leads_back_to_the_earlier_one(host, tree
     host.restore().roll_back()
     assert tree(host.root) == between
     host.restore().roll_back()
+    assert tree(host.root) == before
+
+
+@pytest.mark.parametrize("state", ["restored", "committed", "rolled_back"])
+@pytest.mark.parametrize("far", ["staged", "restored"])
+def test_another_restore_that_came_in_between_is_left_alone(host, tree, state, far):
+    """Nobody commits, undoes or swaps in what somebody else restored after this one was staged."""
+    host.fill()
+    host.backup()
+    ours = host.restore().stage().to_dict()["transaction"]
+    host.restore().roll_back()
+    host.add_notes(1)
+    host.backup()
+    host.damage()
+    theirs = (host.restore().stage if far == "staged" else host.restore().restore)().to_dict()["transaction"]
+    assert ours != theirs
+    before = tree(host.path)
+    late = host.restore({"transaction": ours})
+    with pytest.raises(RestoreError, match="somebody ended this restore meanwhile: a restore of .* is under way"):
+        {"restored": late.restore, "committed": late.commit, "rolled_back": late.roll_back}[state]()
+    after = tree(host.path)
+    assert {path for path in before if path.startswith(b"app/")} and all(after[path] == told for path, told in before.items()
+                                                                          if path.startswith((b"app/", b"backups/")))
+    assert host.restore({"transaction": theirs}).roll_back().changed
+
+
+def test_what_was_staged_and_taken_away_is_not_staged_once_more(host, tree):
+    host.fill()
+    host.backup()
+    ours = host.restore().stage().to_dict()["transaction"]
+    host.restore().roll_back()
+    before = tree(host.root)
+    with pytest.raises(RestoreError, match="somebody ended this restore meanwhile"):
+        host.restore({"transaction": ours}).restore()
+    assert tree(host.root) == before
+    assert not host.restore({"transaction": ours}).roll_back().changed
+
+
+def test_a_restore_goes_by_one_name_from_its_beginning_to_its_end(host):
+    host.fill()
+    host.backup()
+    host.damage()
+    staged = host.restore().stage().to_dict()["transaction"]
+    assert host.restore({"transaction": staged}).restore().to_dict()["transaction"] == staged
+    assert host.restore({"transaction": staged}).commit().changed
+
+
+def test_a_rollback_that_the_system_stops_says_how_it_goes_on(host, tree, monkeypatch):
+    host.fill()
+    host.backup()
+    host.damage()
+    before = tree(host.root)
+    host.restore().restore()
+    real, left = os.rename, [2]
+
+    def refuse(*names, **words):
+        if b".before-restore-" in os.fsencode(names[0]):
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(5, "Input/output error")
+        return real(*names, **words)
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(RestoreError, match="cut off in the middle .*: Input/output error. .*roll back again"):
+        host.restore().roll_back()
+    with pytest.raises(RestoreError, match="cut off in the middle"):
+        host.backup()
+    assert host.restore().roll_back().changed
     assert tree(host.root) == before
