@@ -9,7 +9,6 @@ All of it is imported at once: the file that this runs from may be replaced by a
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from . import configuration
 from .archive.age import read_identity
 from .catalog import catalog, holds
 from .catalog.remote import catalog_at
+from .command_line import parser
 from .monitor import audit
 from .operations import service
 from .operations.access import refuse_access
@@ -33,38 +33,12 @@ from .operations.restore import Request, Restore
 from .operations.report import INCOMPLETE
 from .operations.run import Interrupted, refuse_run, run_backup
 from .operations.selection import select
-from .operations.verify import LEVELS, verify
+from .operations.verify import verify
 from .progress import Progress
 from .system.errors import AppStateError, ConfigurationError, RestoreError, refused
 from .system.files import readable
 from .system.machine import this_machine
 from .system.zones import require_zone
-
-VERSION = "0.1.0"
-DESCRIPTION = """\
-Backs up, verifies and restores the state of the applications that are described in
-/etc/appstate-backup/apps.d, one JSON file each. Backups are consistent while the
-application runs, and are read back before they count."""
-EPILOG = """\
-examples:
-  appstate-backup run                         back up every app, prune, report
-  appstate-backup list scriptor               what there is, newest first
-  appstate-backup verify scriptor             prove that the newest can be restored
-  appstate-backup drill scriptor              rehearse the restore, and measure it
-  appstate-backup restore scriptor --before 2026-11-19T03:00:00Z
-  appstate-backup restore scriptor --remote offsite --identity -
-  appstate-backup rollback scriptor           put back what was there before
-  appstate-backup commit scriptor             or delete it
-
-exit status:
-  0  done        1  failed      3  done, but something could not be read
-  75 locked, or a process holds the database    78 configuration, or a newer format
-
-files:
-  /etc/appstate-backup/apps.d/APP.json        what to do
-  /var/lib/appstate-backup/status/APP.json    how the last run ended
-  /var/lib/appstate-backup/drills/APP.json    what drills found
-  /var/lib/appstate-backup/audit.jsonl        who did what, and when"""
 
 
 def main(arguments=None):
@@ -72,9 +46,9 @@ def main(arguments=None):
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores the second.
             signal.signal(number, _interrupt)
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        return options.command(options, this_machine(options.state_directory, options.lock_directory))
+        return ACTIONS[options.action](options, this_machine(options.state_directory, options.lock_directory))
     except AppStateError as error:
         return _failed(options, error)
     except KeyboardInterrupt:
@@ -446,81 +420,6 @@ def hold_backup(options, machine):
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="appstate-backup", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=VERSION)
-    parser.add_argument("--config", metavar="DIR", default=configuration.DIRECTORY, help="where apps are described")
-    parser.add_argument("--state-directory", metavar="DIR", help="where status, audit log and journals are")
-    parser.add_argument("--lock-directory", metavar="DIR", help="where locks are")
-    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
-    commands.required = True
-    _many(commands, "run", run_apps, "back up, verify, prune, report").add_argument(
-        "--accept-shrink", action="store_true", help="take what databases hold now as right")
-    _at_remote(_many(commands, "list", list_apps, "list backups, newest first"))
-    pruner = _many(commands, "prune", prune_apps, "remove backups that the rules do not keep")
-    pruner.add_argument("-n", "--dry-run", action="store_true",
-                        help="only say what would be removed, and why the others stay")
-    pruner.add_argument("--remote", metavar="NAME", help="at one of the app's remotes")
-    _many(commands, "check", check_apps, "look at configuration, paths and the age of backups")
-    validator = _command(commands, "validate", validate_file, "look whether a file can be an app's configuration")
-    validator.add_argument("file", metavar="FILE")
-    validator.add_argument("--as", dest="account", metavar="USER", help="look also whether this user, and not root, can back the app up")
-    verifier = _one(commands, "verify", verify_app, "prove that a backup is good")
-    verifier.add_argument("--level", choices=LEVELS, default="content")
-    _choosing(verifier)
-    driller = _many(commands, "drill", drill_apps, "rehearse a restore in scratch space, and measure it")
-    driller.add_argument("--id", metavar="ID", default=LATEST, help="a backup's id, or 'random'; the newest good one by default")
-    driller.add_argument("--within", metavar="TIME", help="with --id random, the time that it is chosen from, as 30d")
-    _archived(driller)
-    restorer = _one(commands, "restore", restore_app, "restore in one safe step")
-    _choosing(restorer)
-    restorer.add_argument("--validate-only", action="store_true", help="extract and validate, then remove it again")
-    restorer.add_argument("--target-root", metavar="DIR", help="restore to another directory than the app's root")
-    restorer.add_argument("--only", metavar="PATH", action="append", default=[], help="some paths alone (may be repeated)")
-    restorer.add_argument("--force", action="store_true", help="although an earlier restore waits for its commit")
-    for name, function, text in (("commit", commit_app, "delete what the last restore set aside"),
-                                 ("rollback", rollback_app, "put back what the last restore set aside")):
-        _one(commands, name, function, text).add_argument("--target-root", metavar="DIR", help="where it restored to")
-    holder = _one(commands, "hold", hold_backup, "keep a backup whatever the rules say")
-    holder.add_argument("id", metavar="ID")
-    holder.add_argument("--reason", default="", help="why, for whoever finds it")
-    _one(commands, "release", hold_backup, "take a hold away").add_argument("id", metavar="ID")
-    return parser
-
-
-def _many(commands, name, function, text):
-    parser = _command(commands, name, function, text)
-    parser.add_argument("apps", metavar="APP", nargs="*", help="all apps where none is named")
-    return parser
-
-
-def _one(commands, name, function, text):
-    parser = _command(commands, name, function, text)
-    parser.add_argument("app", metavar="APP")
-    return parser
-
-
-def _command(commands, name, function, text):
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
-    parser.set_defaults(command=function)
-    return parser
-
-
-def _choosing(parser):
-    parser.add_argument("--id", metavar="ID", default="latest", help="a backup's id; the newest good one by default")
-    parser.add_argument("--before", metavar="TIME", help="the newest at or before a time, as 2026-11-19T03:00:00Z")
-    _archived(parser)
-
-
-def _archived(parser):
-    parser.add_argument("--archive", metavar="FILE", help="an archive, also one that an old shell script made")
-    _at_remote(parser)
-    parser.add_argument("--identity", metavar="FILE", help="the secret key that opens an encrypted archive; - reads it from "
-                                                           "standard input")
-
-
-def _at_remote(parser):
-    parser.add_argument("--remote", metavar="NAME", help="one of the app's remotes, instead of the destination")
-    parser.add_argument("--remote-host", metavar="HOST", help="whose backups are meant there; this host's by default")
+ACTIONS = {"run": run_apps, "list": list_apps, "prune": prune_apps, "check": check_apps, "validate": validate_file,
+           "verify": verify_app, "drill": drill_apps, "restore": restore_app, "commit": commit_app, "rollback": rollback_app,
+           "hold": hold_backup, "release": hold_backup}

@@ -14,7 +14,7 @@ import time
 import zipfile
 
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
-from ansible_collections.appstate.backup.plugins.module_utils.command import VERSION
+from ansible_collections.appstate.backup.plugins.module_utils.command_line import VERSION
 from ansible_collections.appstate.backup.plugins.plugin_utils.zipapp import build
 from ansible_collections.appstate.backup.tests.unit.plugins.host import Host
 from row import Bad

@@ -22,26 +22,8 @@ import zipfile
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils import command as face
-from ansible_collections.appstate.backup.plugins.module_utils.command import VERSION
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
 from ansible_collections.appstate.backup.tests.unit.plugins.pings import SECRET, receiver  # noqa: F401  # pylint: disable=unused-import
-
-TREE = pathlib.Path(__file__).resolve().parents[4]
-
-
-def test_the_version_is_that_of_the_collection(command):
-    said = re.search(r"^version: (\S+)$", (TREE / "galaxy.yml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
-    assert VERSION == said
-    assert command("--version") == said + "\n"
-
-
-def test_the_help_names_every_command_code_and_place(command):
-    said = command("--help")
-    for word in ("run", "list", "verify", "drill", "prune", "restore", "rollback", "commit", "check", "validate", "hold", "release"):
-        assert re.search(r"^ +%s " % word, said, re.MULTILINE)
-    assert "--accept-shrink" in command("run", "--help")
-    for word in ("75", "78", "/etc/appstate-backup", "/var/lib/appstate-backup", "examples:"):
-        assert word in said
 
 
 def test_it_needs_none_of_the_packages_and_paths_of_others(command):
@@ -49,10 +31,6 @@ def test_it_needs_none_of_the_packages_and_paths_of_others(command):
     done = subprocess.run([sys.executable, "-I", "-S"] + command.arguments("run"), env={}, cwd="/", stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_no_command_at_all_is_a_mistake(command):
-    assert command(status=2) == "" and "COMMAND" in command.errors
 
 
 def test_from_a_backup_to_its_restore(command, tree):
