@@ -143,6 +143,8 @@ def prune_remote_locked(app, remote, machine, dry_run=False):
     if not dry_run:
         under_way.settle(catalog_there)
         for decision in decisions:
+            if not decision.kept and decision.backup.id in held_in(app.directory):
+                decision.reasons.append(HELD)  # As in _remove.
             if not decision.kept:
                 under_way.begin(decision.backup.stem)
                 attempted(partial(catalog_there.remove, decision.backup), remote.attempts)

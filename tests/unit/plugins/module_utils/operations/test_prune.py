@@ -364,6 +364,14 @@ def test_what_is_on_hold_here_is_so_there(remote):
     assert remote.prune().removed == [filled.ids[2]] and remote.ids() == filled.ids[:2] + [filled.ids[3]]
 
 
+def test_a_hold_that_comes_while_a_remote_is_pruned_keeps_a_backup_there(remote, monkeypatch):
+    filled = remote.filled
+    between(monkeypatch, prune_module, "decide", lambda: hold(filled.app(), filled.host.machine, filled.ids[3], "why"))
+    pruned = remote.prune()
+    assert pruned.removed == [filled.ids[2]] and pruned.decisions[3].reasons == ["it is on hold"]
+    assert remote.ids() == filled.ids[:2] + [filled.ids[3]]
+
+
 def test_the_newest_verified_stays_at_a_remote_and_what_is_not_good(remote):
     filled = remote.filled
     for id in filled.ids[:2]:
