@@ -11,11 +11,13 @@ import difflib
 import os
 import re
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from .system.errors import ConfigurationError
 
 MODE = re.compile(r"0?[0-7]{3,4}\Z")
 DURATION = re.compile(r"(?:(\d{1,4})y)?(?:(\d{1,4})m)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?\Z")
+URL = re.compile(r"https?://[^\x00-\x20\x7f]+\Z")
 # What lies in an archive beside the application's own files.
 RESERVED = ".appstate"
 
@@ -193,6 +195,14 @@ class Duration:
 def is_text(value):
     """Whether a value is a text that can stand in a path or an argument."""
     return isinstance(value, str) and bool(value) and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+
+
+def is_url(value):
+    """Whether it is an http or https URL with a host, without blanks, and with a port that can be one, if any."""
+    try:
+        return isinstance(value, str) and bool(URL.match(value) and urlsplit(value).hostname) and urlsplit(value).port != 0
+    except ValueError:
+        return False
 
 
 def is_whole(value):

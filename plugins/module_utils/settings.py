@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import re
+from .description import is_url
 
 RETENTION_KEYS = ("keep_last", "keep_within", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly",
                   "timezone", "before_restore")
@@ -17,7 +17,6 @@ MONITORING_KEYS = ("ping", "metrics_directory", "max_age", "syslog")
 PING_KEYS = ("url", "style", "timeout", "attempts")
 PING_STYLES = ("healthchecks", "snitch", "uptime_kuma")
 # Without blanks and control characters, which a copy that went wrong brings along.
-URL = re.compile(r"https?://[!-~]+\Z")
 
 
 class Retention:
@@ -130,7 +129,7 @@ def read_ping(reader, monitoring):
         return None
     reader.known(told, PING_KEYS, "'ping'")
     url = told.get("url")
-    if not isinstance(url, str) or not URL.match(url):
+    if not is_url(url) or not url.isascii():
         # It is a secret, so it is not shown.
         reader.fail("'url' of 'ping' is no http or https URL")
     attempts = reader.count(told, "attempts", "'ping'") or 3

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from .description import Reader, is_whole
+from .description import Reader, is_url, is_whole
 from .remote import DAY, PLACE_KEYS, read_place
 
 SNAPSHOT_METHODS = ("auto", "backup", "clone", "vacuum")
@@ -440,8 +440,8 @@ class SourceReader(Reader):
 
     def url(self, told, what):
         value = self.text(told, "url", what)
-        if not re.match(r"https?://[^/\s]", value) or re.search(r"\s", value):
-            self.fail("'url' of %s begins with https:// or http://, and has no blanks" % what)
+        if not is_url(value):
+            self.fail("'url' of %s begins with https:// or http://, then a host, and has no blanks" % what)
         return value
 
     def port(self, told, what):

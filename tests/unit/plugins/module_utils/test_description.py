@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ansible_collections.appstate.backup.plugins.module_utils.description import Duration, Reader
+from ansible_collections.appstate.backup.plugins.module_utils.description import Duration, Reader, is_url
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 
 READER = Reader("notes")
@@ -100,3 +100,12 @@ def test_commands_are_lists_of_argv():
 @pytest.mark.parametrize("value", ["systemctl stop x", ["systemctl", "stop", "x"], [[]], [["a", 1]], [["a\0b"]], [[""]], {"a": "b"}, 7])
 def test_what_is_no_list_of_argv_is_refused(value):
     assert "'before'" in refused(READER.commands, {"before": value}, "before", PART)
+
+
+@pytest.mark.parametrize("value, good", [
+    ("https://ops.example", True), ("http://ops.example:8080/a?b=c#d", True), ("https://user:pass@[::1]:443/", True),
+    ("ftp://ops.example", False), ("https://", False), ("https:///path", False), ("https://ops.example/a b", False),
+    ("https://ops.example/\n", False), ("https://ops.example:port/", False), ("https://ops.example:70000", False),
+    ("https://ops.example:0", False), ("https://[::1/", False), (b"https://ops.example", False), (None, False)])
+def test_what_is_a_url(value, good):
+    assert is_url(value) is good

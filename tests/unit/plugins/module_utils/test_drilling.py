@@ -118,6 +118,7 @@ def test_objectives_that_are_refused(objectives, expected):
     ({"monitoring": {"ping": URL}}, "'ping' is a dictionary, not a str"),
     ({"monitoring": {"ping": {"url": [URL]}}}, "'url' of 'ping' is no http or https URL"),
     ({"monitoring": {"ping": {"url": URL + " "}}}, "'url' of 'ping' is no http or https URL"),
+    ({"monitoring": {"ping": {"url": "https://ping.example:99999/x"}}}, "'url' of 'ping' is no http or https URL"),
     ({"monitoring": {"ping": {"url": URL, "style": "pagerduty"}}}, "healthchecks, snitch, uptime_kuma"),
     ({"monitoring": {"ping": {"url": URL, "timeout": 0}}}, "'timeout' of 'ping' is a number of seconds above 0"),
     ({"monitoring": {"metrics_directory": "metrics"}}, "'metrics_directory' is not an absolute path: 'metrics'"),

@@ -106,6 +106,7 @@ def test_what_is_said():
     ("command", {"timeout": 0}, "a number of seconds above 0"),
     ("http", {"url": "ftp://x"}, "begins with https:// or http://"),
     ("http", {"url": "https://"}, "begins with https:// or http://"),
+    ("http", {"url": "https://opstage.example:https/export"}, "begins with https:// or http://, then a host"),
     ("http", {"headers": ["s3cret"]}, "'headers' of source 1 (opstage.db) is a dictionary of texts"),
     ("http", {"headers": {"A": "s3cret\r\nB: c"}}, "each of one line"),
     ("http", {"max_size": "10G"}, "a whole number"),
