@@ -28,10 +28,10 @@ from tree import copy_tree
 
 def main():
     """Do what the command line asks for; returns the exit status."""
-    wanted, tests = arguments()
+    wanted, tests, whole = arguments()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with alone():
-        return check(wanted, tests)
+        return check(wanted, tests, whole)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def alone():
         yield
 
 
-def check(wanted, tests):
+def check(wanted, tests, whole):
     """Make ready, run the stages and sum up; returns the exit status."""
     began = time.monotonic()
     problems, interpreters = prepare(wanted)
@@ -55,13 +55,14 @@ def check(wanted, tests):
         copy_tree(tree)
     print("Ready after %.0f s; running %s" % (time.monotonic() - began, ", ".join(wanted)), flush=True)
     outcomes = runner.run_stages([
-        runner.Stage(name, [], problem=problems[name]) if problems[name] else stages.stage(name, interpreters, tests)
+        runner.Stage(name, [], problem=problems[name]) if problems[name] else stages.stage(name, interpreters, tests, whole)
         for name in wanted])
     return 0 if runner.sum_up(outcomes, time.monotonic() - began) else 1
 
 
 def arguments():
-    """The stages that are asked for (a bare "unit" is all of its Pythons; none is all) and the words for their tests."""
+    """The stages that are asked for (a bare "unit" is all of its Pythons; none is all), the words for their tests, and whether
+    they are run whole: where all stages are run, those that try very much run in their short form."""
     names = list(stages.STAGES)
     parser = argparse.ArgumentParser(description="Run the checks of this collection.")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="one of: unit %s" % " ".join(names))
@@ -70,10 +71,10 @@ def arguments():
     wanted = [name for asked in chosen.stages for name in names if asked in (name, name.partition("-")[0])]
     if len(wanted) < len(chosen.stages):
         parser.error("not every stage is known: %s" % " ".join(chosen.stages))
-    if chosen.tests and stages.WAITING not in chosen.stages:
+    if chosen.tests:
         # The words are for one stage, and the stage "e2e" takes any test under tests/e2e.
-        wanted = [name for name in wanted if name != stages.WAITING]
-    return wanted or names, shlex.split(chosen.tests)
+        wanted = [name for name in wanted if name in chosen.stages or name not in stages.PARTS_OF_E2E]
+    return wanted or names, shlex.split(chosen.tests), bool(wanted)
 
 
 def prepare(wanted):

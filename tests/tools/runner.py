@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run stages, two at a time and those that wait beside them, each into a log of its own, and sum up what they counted."""
+"""Run stages, three at a time and those that wait beside them, each into a log of its own, and sum up what they counted."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ class Outcome:
     notes: list
 
 
-def run_stages(stages, workers=2):
+def run_stages(stages, workers=3):
     """Run all stages and return their outcomes in the order given; whatever happens, no child is left running.
 
-    So many run at a time; those that wait run beside them.
+    So many run at a time, one more than there are cores on a small machine, since each waits now and then; those that do hardly
+    anything else run beside them.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     pools = {waits: concurrent.futures.ThreadPoolExecutor(max_workers=workers) for waits in (False, True)}

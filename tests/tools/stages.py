@@ -20,12 +20,13 @@ NEWEST = "python-3.13"
 TOOLS = "tools"
 TOOLS_DIR = pathlib.Path(__file__).resolve().parent
 
-# Stage -> the virtual environments that it needs. The longest come first, so that two at a time end early.
+# Stage -> the virtual environments that it needs. The longest come first, so that all end early.
 STAGES = {
     "e2e": (NEWEST,),
     "e2e-waiting": (NEWEST,),
-    "integration": (ENGINE, OLDEST, NEWEST),
     "unit-3.8": (ENGINE,),
+    "e2e-systems": (NEWEST,),
+    "integration": (ENGINE, OLDEST, NEWEST),
     "unit-3.13": (NEWEST,),
     "sanity": (OLDEST, NEWEST),
     "unit-3.11": (OLDEST,),
@@ -33,19 +34,22 @@ STAGES = {
     "lint": (TOOLS,),
     "build": (TOOLS,),
 }
-# It runs beside all others: cron and timers come once a minute, and nearly all of its time is spent in waiting for them.
+# These share the tests of "e2e" with it. The first runs beside all others: cron and timers come once a minute, and nearly all of
+# its time is spent in waiting for them.
 WAITING = "e2e-waiting"
-WAITING_TESTS = "test_schedule*.py"
+PARTS_OF_E2E = {WAITING: "test_schedule*.py", "e2e-systems": "test_system*.py"}
 # What "make torture" runs beside: the campaign in full is no part of "make test".
 TORTURE = "torture"
 # Hosts come up and go down for each of its stories: it is the longest by far.
 SECONDS_FOR_E2E = 4200
 USE_ANSIBLE_TEST = ("sanity", "integration")
 UNIT = ("age", "busybox", "crun", "docker", "openssl", "podman", "postgres", "rclone", "rsync", "sqlite3", "tar", "unshare", "zstd")
+E2E = ("age", "busybox", "chromedriver", "chromium", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl",
+       "podman", "postgres", "rclone", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd")
 # Programs of the system, by stage; the other stages need none.
 PROGRAMS = {
-    "e2e": ("age", "busybox", "chromedriver", "chromium", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl",
-            "podman", "postgres", "rclone", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd"),
+    "e2e": E2E,
+    "e2e-systems": E2E,
     "e2e-waiting": ("cron", "ip", "logrotate", "mount", "sqlite3", "ssh", "sshd", "unshare", "zstd"),
     "torture": UNIT + ("cron", "ip", "logrotate", "mount", "ssh", "sshd", "strace"),
     "integration": ("age", "rclone", "sqlite3", "tar", "zstd"),
@@ -55,11 +59,14 @@ PROGRAMS = {
 }
 
 
-def stage(name, interpreters, tests):
-    """One stage, ready to run; ``tests`` narrows pytest or ansible-test to some of them."""
+def stage(name, interpreters, tests, whole):
+    """One stage, ready to run; ``tests`` narrows pytest or ansible-test to some of them, and unit tests that are not ``whole`` run
+    in their short form."""
     if name.startswith("unit-"):
-        return Stage(name, [pytest(name, "python-" + name[5:], tests or ["tests/unit"], interpreters)])
-    if name in ("e2e", WAITING):
+        check = pytest(name, "python-" + name[5:], tests or ["tests/unit"], interpreters)
+        check.env["UNIT_FORM"] = "whole" if whole else "short"
+        return Stage(name, [check])
+    if name == "e2e" or name in PARTS_OF_E2E:
         return e2e(name, interpreters, tests)
     return {"sanity": sanity, "integration": integration, "torture": torture, "lint": lint, "build": build}[name](interpreters, tests)
 
@@ -73,12 +80,14 @@ def pytest(name, venv, tests, interpreters):
 
 
 def e2e(name, interpreters, tests):
-    """Playbooks over SSH on hosts of their own; two stages share the tests, unless some are asked for."""
+    """Playbooks over SSH on hosts of their own; three stages share the tests, unless some are asked for."""
     if os.geteuid() != 0:
         return Stage(name, [], problem="it makes hosts from namespaces, so that it has to run as root")
-    waiting = [str(path.relative_to(CHECKOUT)) for path in sorted((CHECKOUT / "tests" / "e2e").glob(WAITING_TESTS))]
-    others = ["tests/e2e", "--ignore-glob=*/" + WAITING_TESTS]
-    check = pytest(name, NEWEST, tests or (waiting if name == WAITING else others), interpreters)
+    if name in PARTS_OF_E2E:
+        part = [str(path.relative_to(CHECKOUT)) for path in sorted((CHECKOUT / "tests" / "e2e").glob(PARTS_OF_E2E[name]))]
+    else:
+        part = ["tests/e2e"] + ["--ignore-glob=*/" + pattern for pattern in PARTS_OF_E2E.values()]
+    check = pytest(name, NEWEST, tests or part, interpreters)
     check.limit_seconds = SECONDS_FOR_E2E
     return Stage(name, [check], waits=name == WAITING)
 

@@ -11,7 +11,6 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 
 import pytest
@@ -19,12 +18,12 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.archive import age, streams
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ArchiveError, IdentityError, SpaceError)
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 from ansible_collections.appstate.backup.tests.unit.plugins.leftovers import child, children, nothing_left, shown, within
 # Fixtures: pytest finds them by their names in this file.
 from ansible_collections.appstate.backup.tests.unit.plugins.live_databases import place, small_disk  # noqa: F401  # pylint: disable=unused-import
 
-# Every byte on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 13
+STRIDE = sampled(13)
 KINDS = ["gzip", "zstd"]
 
 

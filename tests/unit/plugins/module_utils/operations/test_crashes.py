@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
 from ansible_collections.appstate.backup.plugins.module_utils.operations.journal import refuse_unfinished
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import RestoreError
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 
-# All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 9
+STRIDE = sampled(9)
 
 
 class Moments:

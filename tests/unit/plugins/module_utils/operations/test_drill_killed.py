@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 
 import pytest
@@ -19,11 +18,11 @@ from ansible_collections.appstate.backup.plugins.module_utils.monitor.drills imp
 from ansible_collections.appstate.backup.plugins.module_utils.operations import drill as drill_file
 from ansible_collections.appstate.backup.plugins.module_utils.operations.drill import DrillRequest
 from ansible_collections.appstate.backup.plugins.module_utils.operations.drill_run import run_drill
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 from ansible_collections.appstate.backup.tests.unit.plugins.leftovers import children
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an app apart from the live one")
-# More moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 7
+STRIDE = sampled(7)
 
 
 def everything(top):

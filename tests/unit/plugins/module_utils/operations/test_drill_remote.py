@@ -164,7 +164,7 @@ def test_an_object_store_that_nobody_answers_for(host):
 def test_an_object_store_that_goes_in_the_middle(host):
     host.write("uploads/large.bin", os.urandom(40 << 20))
     with ObjectStore() as store:
-        offsite = Offsite(host, {"remote": "s3:bucket/backups", "options": store.options(), "timeout": 10})
+        offsite = Offsite(host, {"remote": "s3:bucket/backups", "options": store.options(), "timeout": 5})
         offsite.take()
         read = []
 

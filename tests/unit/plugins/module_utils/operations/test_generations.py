@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 
 import pytest
@@ -18,9 +17,9 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.backup 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.prune import prune
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import describe
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError, SourceError
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 
-# All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 7
+STRIDE = sampled(7)
 SOURCES = [{"type": "sqlite", "path": "data/notes.db"}, {"type": "files", "path": "uploads", "method": "rsync"},
            {"type": "files", "path": "data/settings.json"}]
 

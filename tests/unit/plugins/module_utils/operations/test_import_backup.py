@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 
 import pytest
 
@@ -23,9 +22,9 @@ from ansible_collections.appstate.backup.plugins.module_utils.operations.import_
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ArchiveError, LockedError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 
-# All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 5
+STRIDE = sampled(5)
 
 
 class Collector:

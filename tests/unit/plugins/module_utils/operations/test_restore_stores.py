@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RestoreError
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 
-# All moments on one version of Python, a sample on the others.
-STRIDE = 1 if sys.version_info[:2] == (3, 11) else 9
+STRIDE = sampled(9)
 FEED = 'cat >"$0.new" && mv "$0.new" "$0"'
 
 

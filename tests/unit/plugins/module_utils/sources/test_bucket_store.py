@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 import traceback
@@ -22,12 +21,12 @@ from ansible_collections.appstate.backup.plugins.module_utils.remotes import rcl
 from ansible_collections.appstate.backup.plugins.module_utils.sources.bucket_store import BucketStore
 from ansible_collections.appstate.backup.plugins.module_utils.sources.objects import Objects
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RemoteError, RestoreError
+from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
 from ansible_collections.appstate.backup.tests.unit.plugins.object_store import SECRET, ObjectStore, server
 from ansible_collections.appstate.backup.tests.unit.plugins.odd_bucket import OddBucket
 from ansible_collections.appstate.backup.tests.unit.plugins.rclone_clients import TURN, choose
 
-# Half of all moments on one version of Python, a sample on the others.
-STRIDE = 2 if sys.version_info[:2] == (3, 11) else 7
+STRIDE = sampled(7, 2)
 OLD = {"a": b"old a", "same": b"same", "size": b"12345", "deep/er/b": b"old b", "turns": b"a file", "falls/in": b"a directory's",
        "ünï cödé/a&b=c +%41": b"odd", "gone later": b"gone"}
 LIVE = {"a": b"live a", "same": b"same", "size": b"54321", "new/c": b"new c", "turns/into": b"a directory", "falls": b"a file"}
