@@ -44,7 +44,7 @@ TORTURE = "torture"
 SECONDS_FOR_E2E = 4200
 USE_ANSIBLE_TEST = ("sanity", "integration")
 UNIT = ("age", "busybox", "crun", "docker", "openssl", "podman", "postgres", "rclone", "rsync", "sqlite3", "tar", "unshare", "zstd")
-E2E = ("age", "busybox", "chromedriver", "chromium", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl",
+E2E = ("age", "busybox", "chromedriver", "chromium", "cron", "crun", "docker", "docker-compose", "fossil", "ip", "mount", "openssl",
        "podman", "postgres", "rclone", "rsync", "sqlite3", "ssh", "sshd", "tar", "unshare", "zstd")
 # Programs of the system, by stage; the other stages need none.
 PROGRAMS = {
