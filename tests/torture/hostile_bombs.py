@@ -75,6 +75,14 @@ BOMBS = {
 }
 
 
+def _bare(start, pack):
+    """A file that is no archive, by what it begins with, and zeros."""
+    return lambda times: Bomb(start, bytes(FRAME), times, tail=False, pack=pack)
+
+
+BARE = {"database by gzip": _bare(b"SQLite format 3\0", gzipped), "database by zstd": _bare(b"SQLite format 3\0", zstandard)}
+
+
 def pieces(bomb, parts, ending):
     """The packed archive, with its own members in front."""
     yield bomb.pack(b"".join(part.raw for part in parts) + bomb.head)

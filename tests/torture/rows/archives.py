@@ -21,7 +21,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.system.errors impo
 from ansible_collections.appstate.backup.tests.unit.plugins.host import Host, tree
 from canaries_beside import Canaries
 from grafting import Apart, ending_of, file, folder, gzipped, link, lines_of, moved, publish, totals
-from hostile_bombs import BOMBS, list_of, pieces
+from hostile_bombs import BARE, BOMBS, list_of, pieces
 from hostile_members import HARMLESS, HOSTILE, MARK, Aim
 from measured import measure
 from row import Mutation, Row, Tried
@@ -52,7 +52,8 @@ CATALOG, AS_FILE = "catalog", "file"
 
 
 class Archives(Row):
-    """``WAY member NAME``, ``WAY bomb TIMES NAME`` or ``WAY mixed NUMBER``; the way is out of the catalog, or as a file."""
+    """``WAY member NAME``, ``WAY bomb TIMES NAME`` or ``WAY mixed NUMBER``, ``file bare TIMES NAME``; the way is out of the catalog,
+    or as a file."""
 
     name = "archives"
     title = "Hostile archives grafted into sound backups"
@@ -66,6 +67,7 @@ class Archives(Row):
                  "contents are read as a whole"),
         Mutation("archive/reader.py", "self._most.check(self._contents.count", "UNBOUND.check(self._contents.count",
                  "nothing bounds what comes out of an archive without a manifest"),
+        Mutation("archive/reader.py", "        most.check(1, size)\n", "", "nothing bounds what a compressed database comes to"),
     )
 
     def open(self):
@@ -102,6 +104,7 @@ class Archives(Row):
             if self.short:
                 members, bombs = self.random("members", way).sample(members, MEMBERS[way]), []
             found += members + bombs + ["%s mixed %d" % (way, number) for number in range(MIXED[self.form])]
+        found += ["file bare %d %s" % (times, name) for times in (FEW_TIMES, MANY_TIMES)[self.short:] for name in BARE]
         return SHORT_CASES + [case for case in found if case not in SHORT_CASES] if self.short else found
 
     def run(self, case):
@@ -113,6 +116,10 @@ class Archives(Row):
                 # In a fork: what it takes to make one is not what it takes to read it.
                 request = measure(lambda: self._bomb(way, BOMBS[name](int(times))), self._host.path).told
                 return self._try(request, deeds if int(times) == FEW_TIMES else deeds[-1:], False)
+            if kind == "bare":
+                times, name = name.split(" ", 1)
+                request = self._as_file(pieces(BARE[name](int(times)), [], b""))
+                return self._try(request, deeds if int(times) == FEW_TIMES else deeds[-1:], True)
             if kind == "mixed":
                 return self._try(self._graft(way, self._mixed(case)), deeds, False)
             return self._try(self._graft(way, self._alone(name)), deeds, way == CATALOG and name not in HARMLESS)
