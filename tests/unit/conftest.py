@@ -29,6 +29,8 @@ ANSIBLE_RUNS = sys.version_info >= (3, 11)
 NEED_ANSIBLE = ["plugins/action", "plugins/filter", "plugins/lookup", "plugins/modules", "plugins/plugin_utils", "plugins/test",
                 "plugins/module_utils/test_module.py", "plugins/test_examples.py", "plugins/test_filters_page.py", "test_pages.py",
                 "torture"]
+# What looks at texts and files, which are the same for all.
+NEED_ONCE = ["bench", "torture", "test_architecture.py", "test_completeness.py", "test_pages.py", "test_recipes.py"]
 # Servers and containers take most of the time of all tests. The oldest Python of a host and the newest are enough for them;
 # the one in between tries every moment of a kill, of which those two try a sample.
 NEED_SERVERS = ["plugins/module_utils/containers", "plugins/module_utils/postgresql",
@@ -38,14 +40,29 @@ NEED_SERVERS = ["plugins/module_utils/containers", "plugins/module_utils/postgre
                 "plugins/module_utils/sources/test_bucket.py", "plugins/module_utils/sources/test_bucket_store.py",
                 "plugins/module_utils/sources/test_postgresql.py", "plugins/module_utils/sources/test_postgresql_store.py",
                 "plugins/module_utils/sources/test_volume.py", "plugins/module_utils/sources/test_volume_store.py"]
-# Where all stages run, the oldest Python alone has these, too: they try what depends on the system, and hardly on Python.
+# Where all stages run, the oldest Python alone has these, too: they try what depends on the system, and hardly on Python. The one in
+# between is there for the oldest ansible-core then; the hosts of the stage "e2e" run the engine on it.
 LONG = ["plugins/module_utils/archive/test_age.py", "plugins/module_utils/archive/test_origin.py",
         "plugins/module_utils/operations/test_boot.py", "plugins/module_utils/operations/test_boot_container.py",
         "plugins/module_utils/operations/test_drill_killed.py", "plugins/module_utils/operations/test_drill_remote.py",
         "plugins/module_utils/operations/test_drill_stores.py", "plugins/module_utils/operations/test_rehearsal.py",
-        "plugins/module_utils/operations/test_run_remotes.py", "plugins/module_utils/operations/test_selftest.py"]
-collect_ignore = ([] if ANSIBLE_RUNS else NEED_ANSIBLE) + (NEED_SERVERS if BETWEEN or ANSIBLE_RUNS and not WHOLE else [])
-collect_ignore += LONG if ANSIBLE_RUNS and not WHOLE else []
+        "plugins/module_utils/operations/test_run_remotes.py", "plugins/module_utils/operations/test_selftest.py",
+        "plugins/module_utils/system/test_apart.py", "plugins/module_utils/test_command.py",
+        "plugins/module_utils/test_command_drills.py", "plugins/module_utils/test_command_remotes.py"]
+ENGINE = [path.relative_to(HERE).as_posix() for path in (HERE / "plugins" / "module_utils").rglob("test_*.py")
+          if path.name != "test_module.py"]
+
+
+def left_out():
+    """Paths of the tests that do not run here."""
+    if not ANSIBLE_RUNS:
+        return NEED_ANSIBLE
+    if WHOLE:
+        return NEED_SERVERS if BETWEEN else []
+    return ENGINE + NEED_ONCE if BETWEEN else NEED_SERVERS + LONG
+
+
+collect_ignore = left_out()
 
 hypothesis.settings.register_profile("check", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, database=None, max_examples=2000)
@@ -57,5 +74,5 @@ def pytest_report_header():
     if not ANSIBLE_RUNS:
         return "engine only: no ansible-core runs on this Python"
     if not WHOLE:
-        return "short form: servers, containers and what takes long are left to the oldest Python"
+        return "short form: %s left to the other Pythons" % ("the engine is" if BETWEEN else "servers, containers and what takes long are")
     return "without servers and containers: the oldest and the newest Python have them" if BETWEEN else None

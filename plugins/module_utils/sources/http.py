@@ -38,10 +38,6 @@ class HttpTaker(DumpTaker):
 
     def _request(self):
         source = self._source
-        try:
-            origin(source.url)
-        except ValueError:
-            raise self._wrong("'url' is none: its host or its port cannot be read", "Write https://host:port/path")
         headers, body = dict(source.headers), None if source.body is None else source.body.encode("utf-8")
         if source.headers_file is not None:
             headers.update(self._headers_of(source.headers_file))

@@ -252,8 +252,7 @@ def test_what_need_not_be_there_is_noted_as_absent(host, source):
 @pytest.mark.parametrize("words, text", [
     ({"headers_file": "/does/not/exist"}, "'headers_file' /does/not/exist cannot be read"),
     ({"body_file": "/"}, "'body_file' / is no file"), ({"ca_file": "/does/not/exist"}, "'ca_file' /does/not/exist"),
-    ({"ca_file": "/etc/hostname"}, "cannot be read as certificates"),
-    ({"url": "https://localhost:port/x"}, "'url' is none")])
+    ({"ca_file": "/etc/hostname"}, "cannot be read as certificates")])
 def test_a_description_that_cannot_work_is_refused(host, source, words, text):
     error = refused(host, source(**words), ConfigurationError)
     assert text in error
