@@ -115,7 +115,9 @@ def sanity(interpreters, tests):
     checks = []
     for venv in (OLDEST, NEWEST):
         env = environment(VENVS / venv, interpreters, BUILD)
-        command = ["ansible-test", "sanity", "--local", "--color", "no"] + tests
+        # What the two linters of Python find differs little, and it is what takes longest.
+        less = ["--skip-test", "pylint"] if venv == OLDEST else []
+        command = ["ansible-test", "sanity", "--local", "--color", "no"] + (tests or less)
         checks.append(Check("sanity-%s" % venv, command, TREE, env, counts.sanity, findings=r"ERROR|FATAL"))
     return Stage("sanity", checks)
 
