@@ -22,7 +22,7 @@ import time
 import machine
 import runner
 import stages
-from places import BUILD, LINT_TREE, TREE
+from places import BUILD, LINT_TREE, SANITY_TREE, TREE
 from tree import copy_tree
 
 
@@ -51,7 +51,7 @@ def check(wanted, tests, whole):
     """Make ready, run the stages and sum up; returns the exit status."""
     began = time.monotonic()
     problems, interpreters = prepare(wanted)
-    for tree in (TREE, LINT_TREE):
+    for tree in (TREE, SANITY_TREE, LINT_TREE):
         copy_tree(tree)
     print("Ready after %.0f s; running %s" % (time.monotonic() - began, ", ".join(wanted)), flush=True)
     outcomes = runner.run_stages([

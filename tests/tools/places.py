@@ -17,8 +17,10 @@ INSTALLED = BUILD / "installed"
 VENVS = CHECKOUT / ".venv"
 INSIDE = pathlib.Path("ansible_collections", "appstate", "backup")
 
-# Tests and ansible-test run in the first copy; the linters leave caches behind, so that they have one of their own.
+# Tests run in the first copy. Those who look at every file have one of their own: what integration tests leave for a moment would
+# be in their way; and so have the linters, which leave caches behind.
 TREE = BUILD / INSIDE
+SANITY_TREE = BUILD / "sanity" / INSIDE
 LINT_TREE = BUILD / "lint" / INSIDE
 
 

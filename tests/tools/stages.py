@@ -11,7 +11,7 @@ import pathlib
 import shlex
 
 import counts
-from places import BUILD, CHECKOUT, DIST, INSTALLED, LINT_TREE, LOGS, TREE, VENVS, environment
+from places import BUILD, CHECKOUT, DIST, INSTALLED, LINT_TREE, LOGS, SANITY_TREE, TREE, VENVS, environment
 from runner import Check, Stage
 
 ENGINE = "python-3.8"
@@ -114,11 +114,11 @@ def sanity(interpreters, tests):
     """ansible-test's checks by the oldest and the newest ansible-core: together they know Python 3.8 to 3.14."""
     checks = []
     for venv in (OLDEST, NEWEST):
-        env = environment(VENVS / venv, interpreters, BUILD)
+        env = environment(VENVS / venv, interpreters, SANITY_TREE.parents[2])
         # What the two linters of Python find differs little, and it is what takes longest.
         less = ["--skip-test", "pylint"] if venv == OLDEST else []
         command = ["ansible-test", "sanity", "--local", "--color", "no"] + (tests or less)
-        checks.append(Check("sanity-%s" % venv, command, TREE, env, counts.sanity, findings=r"ERROR|FATAL"))
+        checks.append(Check("sanity-%s" % venv, command, SANITY_TREE, env, counts.sanity, findings=r"ERROR|FATAL"))
     return Stage("sanity", checks)
 
 
