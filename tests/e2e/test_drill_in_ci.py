@@ -126,3 +126,8 @@ def test_the_workflow_of_the_page_drills_in_a_clean_clone(tmp_path, name, steps)
         runner.store.drop(".json")
         assert runner.run(drill[0], environment=drill[1], check=False).returncode != 0
         assert "choose" in [case.get("name") for case in runner.suite().iter("testcase") if case.find("failure") is not None]
+        for inventory, said in (("all: {hosts: {}}", "the inventory has no host that is called all"),
+                                ("all: {hosts: {runner: {appstate_apps: [], ansible_connection: local}}}", "none of these hosts has an app: runner")):
+            (runner.clone / "inventory.yml").write_text(inventory, encoding="utf-8")
+            done = runner.run(drill[0], environment=drill[1], check=False)
+            assert done.returncode != 0 and said in " ".join(done.stdout.split()), done.stdout
