@@ -152,7 +152,10 @@ def judge(story, watch):
     """Raises Bad where a canary was seen; and where something did not happen that it could have been seen in."""
     if watch.seen:
         raise Bad("seen in processes: %s" % sorted(watch.seen)[:4])
-    if min(watch.programs.get(name, 0) for name in ("rclone", "sshd")) < 5:
+    # What sshd does stands behind a colon.
+    looked = {name: sum(count for program, count in watch.programs.items() if program.partition(":")[0] == name)
+              for name in ("rclone", "sshd")}
+    if min(looked.values()) < 5:
         raise Bad("the programs that are given a secret were not looked at: %s" % watch.programs)
     odd = sorted((name, path) for name, path in watch.found if path != CONFIG and not path.startswith(OF_ANSIBLE))
     left = in_files(story.host, story.secrets)

@@ -69,7 +69,8 @@ class Process:
 
     def wait(self):
         """Lets it run to its end; returns its exit status."""
-        self.go_on()
+        if self.is_alive:
+            self.go_on()
         until = time.monotonic() + SECONDS
         while self.is_alive:
             if time.monotonic() > until:
@@ -95,18 +96,16 @@ def take_turns(first, second, chance, is_time):
     both, turns, longest = (first, second), 0, chance.choice(TURNS)
     until = time.monotonic() + SECONDS
     _give_turn((first,), SECONDS, is_time)
-    while first.is_alive or second.is_alive:
+    while first.is_alive and second.is_alive:
         if time.monotonic() > until:
             raise Bad("they have not ended after %d s: %s %s" % (SECONDS, first.said, second.said))
         # Now and then both run at once, as they would on two processors.
         chosen = both if chance.random() < 0.2 else (chance.choice(both),)
-        chosen = [process for process in chosen if process.is_alive]
-        # The other one has its own turn at the very latest when this one has ended.
-        if not turns and second.is_alive:
-            chosen = [second]
-        overlapping = first.is_alive and second.is_alive
-        _give_turn(chosen, chance.random() * longest)
-        turns += overlapping
+        # The other one has its own turn first.
+        _give_turn(chosen if turns else (second,), chance.random() * longest)
+        turns += 1
+    for process in both:  # Nobody is left to take turns with.
+        process.wait()
     return turns
 
 

@@ -34,7 +34,8 @@ SHORT = (("plain", "run", "run"),) + 3 * (("plain", "restore", "restore-oldest")
     ("pending", "rollback", "commit"))
 ROUNDS = 8
 UPGRADES = {"short": 3, "whole": 20}
-ATTEMPTS = 6
+# The last of them begins the second hardly a moment after the first.
+ATTEMPTS = 10
 
 
 class Concurrency(Row):
