@@ -52,7 +52,7 @@ class Place:
         self._decoys = decoys
 
     def swap(self, chance, pause):
-        """Swaps there and, after a pause, back; returns how many of the two there were."""
+        """Swaps there and, after a pause, back; returns how many swaps there were. ``pause`` is called while the decoy is there."""
         decoy = "%s.decoy-%08x" % (self._path, chance.getrandbits(32))
         chance.choice(self._decoys)(decoy)
         try:
@@ -177,10 +177,15 @@ class Swapper:
             os.umask(0o022)
             chance = random.Random("%s %d" % (self._seed, number))
             places = self._places if number else self._places[:1]
+
+            def swapped():
+                self._counts[number] += 1  # Before the pause: whoever waits for it goes on while the decoy is there.
+                self._pause(chance)
+
             while not self._counts[SWAPPERS]:
                 # Another swapper, or root, may have been faster.
                 try:
-                    self._counts[number] += chance.choice(places).swap(chance, lambda: self._pause(chance))
+                    self._counts[number] += max(0, chance.choice(places).swap(chance, swapped) - 1)
                 except OSError:
                     pass
                 self._pause(chance)
