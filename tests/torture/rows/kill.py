@@ -17,7 +17,7 @@ from verbs import SMALL, Verbs
 # Children that a verb forks: more than any of them does.
 CHILDREN = 8
 # So many kills of each verb, beside those that are tried in full.
-SAMPLE = {"short": 5, "whole": 500}
+SAMPLE = {"short": 5, "whole": 2500}
 # A change of names is what makes old state new, and a file is half there while it is written: these are tried in the short
 # form, too.
 TELLING = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "write")
