@@ -238,9 +238,11 @@ def test_dark_mode_changes_the_page_and_its_plots(browser):
     pixel = "return [...document.querySelector('.plot canvas').getContext('2d').getImageData(50, 24, 1, 1).data]"
     browser.wait("document.querySelectorAll('.plot canvas').length > 0")
     light, light_pixel = browser.run("return " + colours), browser.run(pixel)
+    browser.run("document.querySelector('.plot canvas').ofLight = true")
     browser.window(1440, dark=True)
     assert browser.run("return " + colours) == ["rgb(13, 17, 23)", "rgb(230, 237, 243)"] != light
-    browser.wait("document.querySelectorAll('.plot canvas').length > 0")
+    # Styles change at once; plots are drawn anew when the page is told of it.
+    browser.wait("!document.querySelector('.plot canvas').ofLight")
     assert browser.run(pixel) != light_pixel
 
 
