@@ -42,8 +42,8 @@ def backup_alone(root: Path, scratch: Path) -> list[str]:
 
 
 def rclone_copy(configuration: Path, source: str, target: str) -> list[str]:
-    """``rclone copyto``; with a bundle of certificates in its environment, which nothing needs here, rclone 1.60 does not start."""
-    return ["env", "-u", "AWS_CA_BUNDLE", "rclone", "--config", str(configuration), "copyto", source, target]
+    """``rclone copyto``."""
+    return ["rclone", "--config", str(configuration), "copyto", source, target]
 
 
 def then(*commands: list[str]) -> list[str]:

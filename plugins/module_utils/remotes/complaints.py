@@ -19,6 +19,9 @@ NOT_FOUND = (3, 4)
 IN_A_PATH = "((?<=[/:\"'])|(?<=%%2F))%(name)s|%(name)s(?=[/:\"'?]|%%2F)"
 LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:ERROR|CRITICAL|NOTICE|Failed|)[ :]*(.*)")
 WORDS = (
+    (re.compile(r"LoadCustomCABundleError"),
+     "this version of rclone cannot take AWS_CA_BUNDLE from its environment",
+     "Unset AWS_CA_BUNDLE on this host: rclone goes by the certificates that the system trusts; or install a newer rclone"),
     (re.compile(r"SignatureDoesNotMatch|InvalidAccessKeyId|Unauthorized|unable to authenticate|handshake failed|"
                 r"invalid_grant|AuthenticationFailed|permission denied \(publickey|\b401\b|ExpiredToken|InvalidToken", re.I),
      "the credentials are not accepted", "Correct the credentials in its 'options'"),
@@ -44,7 +47,7 @@ def messages_of(text):
     """What rclone said, a line for each message, without time, level and the place in its source."""
     messages = []
     for line in text.splitlines():
-        if line[:1] in ("\t", " ") and messages:  # It goes on from the line before.
+        if line.startswith(("\t", " ", "caused by: ")) and messages:  # It goes on from the line before.
             messages[-1] += " " + line.strip()
         else:
             messages.append(_message(line))

@@ -26,6 +26,7 @@ def explained(text, status=1, names=()):
     (line("x", stats={"bytes": 1}) + "\n{broken\n" + line(""), []),
     ("2026/11/28 12:00:00 ERROR : a: Failed to copy: why\n\tgoes on\n", ["a: Failed to copy: why goes on"]),
     ("2026/11/28 12:00:00 Failed to lsjson: why", ["to lsjson: why"]),
+    ("2026/11/28 12:00:00 ERROR : it failed\ncaused by: that", ["it failed caused by: that"]),
     ("plain", ["plain"]),
 ])
 def test_lines_of_every_kind(text, expected):
@@ -67,6 +68,14 @@ def test_what_nobody_has_foreseen(status, lasting):
     error = explained(line("strange"), status)
     assert str(error).startswith("remote x: rclone ended with status %d: strange. See the documentation of rclone" % status)
     assert error.lasting is lasting
+
+
+def test_certificates_that_an_old_one_cannot_take():
+    """Debian 12's rclone, with a bundle of certificates in the environment: it ends before it asks anybody."""
+    error = explained('2026/11/28 12:00:00 Failed to create file system for "x:y": LoadCustomCABundleError: unable to load custom CA '
+                      "bundle, HTTPClient's transport unsupported type\ncaused by: unsupported transport, *fshttp.Transport\n")
+    assert "this version of rclone cannot take AWS_CA_BUNDLE" in str(error) and "Failed to create" not in str(error).partition("(")[0]
+    assert "LoadCustomCABundleError" in str(error) and "Unset AWS_CA_BUNDLE" in error.remedy and error.lasting
 
 
 def test_nothing_and_very_much():
