@@ -15,7 +15,7 @@ import os
 import stat
 
 from ..system import files
-from ..system.errors import ArchiveError, SpaceError
+from ..system.errors import NO_SPACE, ArchiveError, SpaceError
 from .members import DIRECTORY, FILE, LINK, shown, stays_inside
 from .reader import entries
 from .tar import CHUNK
@@ -217,7 +217,7 @@ class _Sink:
             files.write_all(self._descriptor, data)
             self._write_out.wrote(len(data))
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            if error.errno in NO_SPACE:
                 raise SpaceError("no space left while extracting", path=self._path, remedy="Free some space there")
             raise
 

@@ -25,7 +25,7 @@ from ..catalog import catalog
 from ..sources.sqlite import FALLBACK
 from ..sources.taking import Room, takers_of
 from ..system import files, scratch
-from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
+from ..system.errors import NO_SPACE, AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
 from ..system.times import format_time, stamp
 from .cold import Stopped
@@ -33,8 +33,6 @@ from .diagnosis import contents_below, missing_texts
 from .inquiry import Inquiry
 from .journal import refuse_unfinished
 from .version import application_version
-
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 
 
 class Taken:

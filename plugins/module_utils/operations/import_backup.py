@@ -19,9 +19,9 @@ from ..catalog import catalog
 from ..monitor import audit
 from ..sqlite.copying import copy_descriptor
 from ..system import files
-from ..system.errors import AppStateError, ArchiveError, SourceError, SpaceError
+from ..system.errors import NO_SPACE, AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
-from .backup import NO_SPACE, open_own_directory
+from .backup import open_own_directory
 from .selection import Selected
 from .verify import verify
 

@@ -24,7 +24,7 @@ from ..sources.ground import refuse_ground
 from ..sources.store import Staged
 from ..sources.stores import store_of
 from ..system import files
-from ..system.errors import ArchiveError, DatabaseError, DataTooNewError, SpaceError
+from ..system.errors import NO_SPACE, ArchiveError, DatabaseError, DataTooNewError, SpaceError
 from ..system.trees import remove_tree, sync_tree
 from .diagnosis import contents_below, lost_log_text, missing_texts, vacant_text
 from .inquiry import Inquiry
@@ -148,7 +148,7 @@ class Staging:
             error.remedy = error.remedy or "Live state is untouched; choose another backup"
             raise
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            if error.errno in NO_SPACE:
                 raise SpaceError("no space left for staging the restore", path=self.path,
                                  remedy="Free some space there")
             raise

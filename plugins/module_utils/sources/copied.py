@@ -11,6 +11,7 @@ somebody led rsync elsewhere, it is copied again from that descriptor; what the 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -20,7 +21,7 @@ from ..archive.reader import entries
 from ..archive.tar import CHUNK
 from ..sqlite.header import looks_like_sqlite
 from ..system import files
-from ..system.errors import SourceError
+from ..system.errors import NO_SPACE, SourceError
 from ..system.trees import Entry, remove_tree
 
 SECOND = 10 ** 9
@@ -136,7 +137,7 @@ class CopiedTree:
         try:
             return self._new_file(entry, original)
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT: of the destination, as the caller says.
+            if error.errno in NO_SPACE:  # That of the destination, as the caller says.
                 raise
             raise SourceError("cannot be copied: %s" % error.strerror, path=entry.path)
         finally:
@@ -253,7 +254,7 @@ def _not_through_links(opening):
     try:
         return opening()
     except OSError as error:
-        if error.errno == 40:  # ELOOP: a symbolic link.
+        if error.errno == errno.ELOOP:
             raise FileNotFoundError()
         raise
 

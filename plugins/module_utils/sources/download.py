@@ -15,7 +15,6 @@ origin is followed without any of the operator's headers and only where there is
 from __future__ import annotations
 
 import base64
-import errno
 import http.client
 import socket
 import ssl
@@ -24,7 +23,7 @@ import urllib.parse
 import urllib.request
 
 from ..system import files
-from ..system.errors import AppStateError, ChildError, ConfigurationError, SourceError, SpaceError
+from ..system.errors import NO_SPACE, AppStateError, ChildError, ConfigurationError, SourceError, SpaceError
 from ..system.process import Limits, start_child
 
 CHUNK = 1 << 18
@@ -249,7 +248,7 @@ def _meaning(where, reason, timeout):
     if isinstance(reason, (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)):
         return SourceError("%s was cut: the connection was closed before the answer's end" % where,
                            remedy="Try again; look into the application's log")
-    if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(reason, OSError) and reason.errno in NO_SPACE:
         return SpaceError("there is no room for what %s answers" % where, remedy="Free some space at the destination")
     if isinstance(reason, http.client.HTTPException):
         return SourceError("%s did not answer as HTTP has it (%s)" % (where, type(reason).__name__),

@@ -23,7 +23,7 @@ import stat
 import time
 from urllib.parse import quote_from_bytes
 
-from ..system.errors import AppStateError, BusyError, DatabaseError, SourceError, SpaceError
+from ..system.errors import NO_SPACE, AppStateError, BusyError, DatabaseError, SourceError, SpaceError
 from ..system.files import DIRECTORY, READ, as_bytes, give, open_directory
 from ..system.process import NOBODY, Identity, identity_of
 from .header import HEADER_SIZE, SIDECARS, parse_header
@@ -301,7 +301,7 @@ def _cannot_open(error, path):
     if error.errno in (errno.EACCES, errno.EPERM):
         return SourceError("cannot be read by user id %d" % os.geteuid(), path=path,
                            remedy="Let that user read it, and pass the directories above it")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_SPACE:
         return SpaceError("not enough space for a copy of the database", path=path, remedy="Free some space")
     return SourceError("cannot be read (%s)" % os.strerror(error.errno or 0), path=path)
 
