@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.appstate.backup.plugins.module_utils.system.times import parse_time
+from ansible_collections.appstate.backup.plugins.module_utils.system.times import CLOCKS_DIFFER, parse_time
 from ansible_collections.appstate.backup.plugins.plugin_utils.answers import check_app
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 ORDER = (GOOD, WARNING, BAD)
-# Clocks of hosts differ by that much without anybody having to know.
-CLOCKS_DIFFER = 600
 # What it raises to look at an answer that is none.
 NONSENSE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 # On a screen; the page has all of them.

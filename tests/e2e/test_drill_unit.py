@@ -96,6 +96,14 @@ def test_it_runs_on_the_restored_state_while_the_live_one_goes_on(host, unit):
     assert host.run(["curl", "--silent", "http://127.0.0.1:8080/health"]).stdout == '{"status": "ok", "pages": 3}'
 
 
+@pytest.mark.parametrize("boot", [{"unit": LIVE}, {"unit": LIVE, "isolated": False}])
+def test_a_unit_that_runs_already_is_left_alone(host, boot):
+    """What a drill finds running was not started on restored state: it would answer for it, and be stopped after that."""
+    told = {name: value for name, value in APP.items() if name not in ("service", "health")}
+    result = drill(host, dict(told, drill={"boot": boot}))
+    assert cases(result) == [("boot", "failed")] and "the unit %s runs already" % LIVE in result["msg"]
+
+
 def in_the_middle(host, app, look):
     """What ``look`` sees while a drill of what is never well goes on, and the result of that drill."""
     outcome = []

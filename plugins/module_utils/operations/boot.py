@@ -221,6 +221,10 @@ class _Unit(_Managed):
         if not os.path.isdir(service.SYSTEMD):
             raise ConfigurationError("'boot' names the unit %s, and systemd does not run on this host" % self._boot.unit,
                                      remedy="Start the app by 'argv'")
+        # It would answer for restored state that it has not, and be stopped after that.
+        if self._shown("ActiveState") not in ("inactive", "failed"):
+            raise ConfigurationError("the unit %s runs already, and a drill would stop it" % self._boot.unit,
+                                     remedy="Make a unit for drills alone, that nothing else starts; is this one left over, stop it")
         return super().__enter__()
 
     def _start(self):
@@ -260,8 +264,11 @@ class _Unit(_Managed):
         run_command(["systemctl", "daemon-reload"], SECONDS)
 
     def _pid(self):
-        said = run_command(["systemctl", "show", "--property=MainPID", "--value", self._boot.unit], SECONDS).strip()
+        said = self._shown("MainPID")
         return int(said) if said.isdigit() else 0
+
+    def _shown(self, what):
+        return run_command(["systemctl", "show", "--property=" + what, "--value", self._boot.unit], SECONDS).strip()
 
     def _network(self):
         return self._pid() if self._boot.isolated else None

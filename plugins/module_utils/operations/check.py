@@ -16,6 +16,7 @@ from ..monitor.drills import Drills
 from ..monitor.status import FAILED, Status
 from ..remotes.rclone import Rclone
 from ..system.errors import AppStateError, SourceError
+from ..system.times import CLOCKS_DIFFER
 from ..system.zones import require_zone
 from .backup import check_backup
 from .run import refuse_destination
@@ -62,9 +63,17 @@ def _overdue(app, machine):
     if newest is None:
         raise AppStateError("there is no good backup yet", path=app.directory,
                             remedy="Run appstate-backup run %s" % app.name)
+    _refuse_future(newest, machine, "the newest backup, %s," % newest.id, app.directory)
     if newest.manifest.created < limit.before(machine.now()):
         raise AppStateError("the newest backup, %s, is older than %s" % (newest.id, limit), path=app.directory,
                             remedy="See why runs fail: appstate-backup run %s" % app.name)
+
+
+def _refuse_future(backup, machine, title, place):
+    """Until it is as late as that, nobody would see that there is no newer one."""
+    if (backup.manifest.created - machine.now()).total_seconds() > CLOCKS_DIFFER:
+        raise AppStateError("%s is from the future" % title, path=place,
+                            remedy="See the clock of this host; once that is right, remove the backup, or wait until it is as late as that")
 
 
 def _remote(remote, app, machine):
@@ -77,6 +86,7 @@ def _remote(remote, app, machine):
     if newest is None:
         raise AppStateError("there is no good backup at remote %s yet" % remote.name, path=there.place,
                             remedy="Run appstate-backup run %s" % app.name)
+    _refuse_future(newest, machine, "the newest backup at remote %s, %s," % (remote.name, newest.id), there.place)
     if newest.manifest.created < limit.before(machine.now()):
         raise AppStateError("the newest backup at remote %s, %s, is older than %s" % (remote.name, newest.id, limit),
                             path=there.place, remedy="See why copies fail: appstate-backup run %s" % app.name)

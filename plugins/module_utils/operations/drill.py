@@ -24,7 +24,7 @@ from ..system.commands import run_as
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, DataTooNewError, IdentityError, SourceError, printable
 from ..system.process import identity_of
 from ..system.scratch import Scratch, reap
-from ..system.times import format_time
+from ..system.times import CLOCKS_DIFFER, format_time
 from .boot import boot_of
 from .places import TREE, placed_members
 from .references import lacking_text
@@ -212,7 +212,7 @@ class _Drilling:
                 with self._scratch() as scratch:
                     self._restore_and_start(selected, scratch)
         except AppStateError as error:
-            if all(case.check == "rpo" for case in self._drill.failed):
+            if self._restored_well:
                 self._fail(error)  # Else there is a case that tells of it.
         except KeyboardInterrupt:
             self._drill.interrupted = True
@@ -252,6 +252,9 @@ class _Drilling:
             return
         if newest is not None:
             self._drill.rpo = (self._machine.now() - newest.manifest.created).total_seconds()
+            if self._drill.rpo < -CLOCKS_DIFFER:
+                self._drill.add("rpo", "the newest good backup is from the future, by %s: see the clock of the host" % _shown(-self._drill.rpo))
+                return
         if self._request.archive is None:
             self._judge("rpo", self._drill.rpo, self._app.objectives.rpo, "the newest good backup is as old as")
 
@@ -290,8 +293,13 @@ class _Drilling:
     def _restore_and_start(self, selected, scratch):
         directory = scratch.directory()
         root = self._restore(selected, directory)
-        if self._app.drilling.boot is not None and self._drill.ok:
+        if self._app.drilling.boot is not None and self._restored_well:
             self._start(root)
+
+    @property
+    def _restored_well(self):
+        """Whether nothing failed so far but that there is no newer backup: how good this one is, is another question."""
+        return all(case.check == "rpo" for case in self._drill.failed)
 
     def _restore(self, selected, directory):
         """Restores into a directory; returns the path of what would be the app's root."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -226,6 +227,15 @@ def test_what_cannot_be_started_is_named(filled, listening, sign):
     assert "the command /nonexistent/program could not be started: No such file" in done.problem
     done = run(filled, **booting(filled, listening, sign, unit="notes-drill.service", argv=None, environment=None))
     assert ("boot", "failed") in cases(done, "boot") and "systemd does not run on this host" in done.problem
+
+
+def test_with_a_late_backup_it_is_started_all_the_same(filled, listening, sign):
+    """Whether what there is would start is another question than how old it is."""
+    now = filled.machine.now
+    filled.machine.now = lambda: now() + timedelta(hours=27)
+    done = run(filled, **dict(booting(filled, listening, sign), objectives={"rpo": "26h", "rto": "5m"}))
+    assert [case.check for case in done.failed] == ["rpo"] and done.healthy is not None
+    assert cases(done, "boot", "health", "rto") == [("boot", "passed"), ("health", "passed"), ("rto", "passed")]
 
 
 def test_with_a_bad_backup_nothing_is_started(filled, listening, sign):

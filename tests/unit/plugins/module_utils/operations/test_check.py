@@ -44,6 +44,17 @@ def test_a_backup_is_overdue(well, host):
     assert well(monitoring=None) == []
 
 
+def test_a_backup_from_the_future_is_no_new_one(well, host):
+    remotes = [{"name": "offsite", "remote": host.place("remote")}]
+    shutil.copytree(host.app().directory, host.place("remote", "host", "notes"))
+    host.time -= datetime.timedelta(hours=1, minutes=9)
+    assert well(remotes=remotes) == []
+    host.time -= datetime.timedelta(days=3)
+    here, there = well(remotes=remotes)
+    assert "the newest backup, notes-20261119T030001Z, is from the future" in here and "See the clock" in here
+    assert "the newest backup at remote offsite, notes-20261119T030001Z, is from the future" in there
+
+
 def test_a_backup_that_is_not_good_is_none(well, host):
     for name in os.listdir(host.app().directory):
         if name.endswith(".json"):

@@ -148,6 +148,19 @@ def test_objectives_that_are_missed_fail(filled):
     assert "27.0 h, and the objective is 26.0 h" in done.cases[0].message and round(done.rpo / 3600) == 27
 
 
+@pytest.mark.parametrize("objectives", [{}, {"rpo": "26h"}])
+def test_a_backup_from_the_future_is_no_new_one(filled, objectives):
+    """A clock was wrong for one run: until it is as late as that, nobody would see that there are no others."""
+    filled.backup()
+    now = filled.machine.now
+    filled.machine.now = lambda: now() - timedelta(minutes=9)
+    assert run(filled, objectives=objectives).ok
+    filled.machine.now = lambda: now() - timedelta(days=3)
+    done = run(filled, objectives=objectives)
+    (check, message), = failures(done)
+    assert check == "rpo" and message == "the newest good backup is from the future, by 3.0 d: see the clock of the host"
+
+
 def test_without_any_backup_it_fails_and_says_so(filled):
     done = run(filled, objectives={"rpo": "26h", "rto": "1h"})
     assert [check for check, unused in failures(done)] == ["rpo", "choose", "rto"]
