@@ -27,6 +27,7 @@ from ..system import files
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, SourceError
 from ..system.times import parse_time
 from . import generations
+from .holds import held_ids
 
 PARTIAL = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,199})(\.tar\.(zst|gz)(\.age)?|\.json)\.partial\Z")
 _CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
@@ -354,7 +355,7 @@ def roll(directory, directory_path, backup, stem):
     Whenever it is killed the backup is listed, by one name or by both, and ``reap_partials`` ends what was begun.
 
     Returns:
-        The Backup with its new name.
+        The Backup with its new name; None where the older one is on hold, and both stay what they are called.
 
     Raises:
         AppStateError: something is there that nobody may replace; the backup stays what it is called.
@@ -366,7 +367,8 @@ def roll(directory, directory_path, backup, stem):
         if older.manifest is None or older.manifest.app != backup.manifest.app:
             raise AppStateError("is no manifest of this app, so it is not replaced", path=os.path.join(directory_path, stem + ".json"),
                                 remedy="Look at it, and move it elsewhere; the backup is called %s meanwhile" % backup.id)
-        remove(directory, older)
+        if not remove(directory, older, lambda: older.id in held_ids(directory)):
+            return None
     if files.exists_at(directory, stem + ending):
         raise AppStateError("is there without a manifest, so it is not replaced", path=os.path.join(directory_path, stem + ending),
                             remedy="Look at it, and move it elsewhere; the backup is called %s meanwhile" % backup.id)

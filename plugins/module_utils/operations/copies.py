@@ -17,6 +17,7 @@ from ..archive.origin import StreamOrigin
 from ..archive.streams import ALL_ENDINGS
 from ..archive.tar import CHUNK
 from ..catalog.catalog import Backup
+from ..catalog.holds import held_in
 from ..catalog.remote import RemoteCatalog, host_of
 from ..remotes.rclone import attempted
 from ..system.errors import AppStateError, RemoteError
@@ -35,6 +36,7 @@ class Copied:
         size: bytes that were sent, or None.
         seconds: it took.
         error: the AppStateError that made it fail, or None.
+        warnings: texts.
     """
 
     def __init__(self, remote, path=None, size=None, seconds=0.0, error=None):
@@ -43,6 +45,7 @@ class Copied:
         self.size = size
         self.seconds = seconds
         self.error = error
+        self.warnings = []
 
     def to_dict(self):
         """The copy as results show it."""
@@ -66,6 +69,7 @@ def copy_to(app, remote, machine, backup, stem=None, on_bytes=None):
     try:
         copying = _Copying(app, remote, machine, backup, on_bytes)
         copied.path, copied.size = copying.run(stem), backup.manifest.archive["size"]
+        copied.warnings = copying.warnings
     except AppStateError as error:
         copied.error = error.about(app.name)
     except OSError as error:
@@ -84,6 +88,8 @@ class _Copying:
     """One backup on its way to one remote."""
 
     def __init__(self, app, remote, machine, backup, on_bytes):
+        self.warnings = []
+        self._app = app
         self._remote = remote
         self._backup = backup
         self._on_bytes = on_bytes
@@ -174,7 +180,7 @@ class _Copying:
         """Gives the copy its rolling name; the older one of that name goes when this one is listed already.
 
         Returns:
-            The archive's name.
+            The archive's name; the one that it has where the older one is on hold.
 
         Raises:
             RemoteError: something is there that nobody may replace; the copy stays what it is called.
@@ -183,7 +189,11 @@ class _Copying:
         ending = before.manifest.archive["name"][len(before.stem):]
         manifest = before.manifest.beside(dict(before.manifest.archive, name=stem + ending), before.manifest.content["verified"])
         names = attempted(self._catalog.names, self._remote.attempts)
-        self._refuse_strangers(stem, names)
+        older = self._at_stem(stem, names)
+        # Asked right before it would go: copying may have taken hours. It is what that name has there, whatever it is called here.
+        if older is not None and older.id in held_in(self._app.directory):
+            self.warnings.append("%s at remote %s" % (kept_text(older, before), self._remote.name))
+            return before.manifest.archive["name"]
         # The last of the two to go: until then the next run looks whether the backup has both names.
         self._under_way.begin(before.stem)
         self._under_way.begin(stem)
@@ -197,8 +207,8 @@ class _Copying:
         self._under_way.end(before.stem)
         return stem + ending
 
-    def _refuse_strangers(self, stem, names):
-        """As ``catalog.roll`` does at the destination."""
+    def _at_stem(self, stem, names):
+        """The Backup that has a rolling name there, or None; refuses strangers as ``catalog.roll`` does at the destination."""
         older = self._catalog.at_stem(stem, names)
         if older is None:
             strangers = [stem + ending for ending in ALL_ENDINGS if stem + ending in names]
@@ -210,6 +220,12 @@ class _Copying:
             raise RemoteError("%s: %s, so it is not replaced" % (self._catalog.title, what),
                               path=self._remote.at(self._catalog.path(strangers[0])),
                               remedy="Look at it, and move it elsewhere; the copy is called %s meanwhile" % self._backup.id)
+        return older
+
+
+def kept_text(older, newer):
+    """Why a backup does not get its rolling name."""
+    return "%s is on hold, so %s keeps its own name" % (older.id, newer.id)
 
 
 def _hash_of(path, algorithm):

@@ -22,7 +22,7 @@ from ..system.errors import AppStateError, LockedError, SpaceError, refused
 from ..system.locks import AppLock
 from ..system.mounts import file_system_of, is_volatile_or_remote
 from .backup import take_backup_locked
-from .copies import Copied, copy_to
+from .copies import Copied, copy_to, kept_text
 from .prune import prune_locked, prune_remote_locked
 from .report import Ran, Report
 
@@ -137,10 +137,7 @@ class _Run:
 
     def _spread(self, on_bytes, on_phase):
         """Copies the backup to each remote, then gives it its rolling name here, too."""
-        backup, stem = self._ran.backup, None
-        if self._app.rolling_name is not None:
-            stem = self._app.rolling_name.stem(self._app.name, backup.manifest.created)
-            stem = None if self._is_held(stem) else stem
+        backup, stem = self._ran.backup, self._free_stem()
         for remote in self._app.remotes:
             if isinstance(self._ran.error, Interrupted):
                 self._ran.copies.append(Copied(remote.name, error=self._ran.error))
@@ -150,14 +147,24 @@ class _Run:
         if stem is not None:
             self._try(self._roll, backup, stem)
 
-    def _is_held(self, stem):
-        """Whether the backup that has a rolling name now is on hold; then the new one keeps its own name."""
-        held = holds.held_in(self._app.directory)
-        older = [backup for backup in catalog.list_backups(self._app.directory, self._app.name) if backup.stem == stem]
-        if not older or older[0].id not in held:
-            return False
-        self._ran.warnings.append("%s is on hold, so %s keeps its own name" % (older[0].id, self._ran.backup.id))
-        return True
+    def _free_stem(self):
+        """The rolling name that the new backup gets; None where it keeps its own, since what has that name has to stay."""
+        if self._app.rolling_name is None:
+            return None
+        if self._ran.exit_code:
+            # What would be replaced can be the last that is good.
+            self._ran.warnings.append("%s keeps its own name: nothing is replaced in a run that fails" % self._ran.backup.id)
+            return None
+        stem = self._app.rolling_name.stem(self._app.name, self._ran.backup.manifest.created)
+        older = self._named(stem)
+        if older is None or older.id not in holds.held_in(self._app.directory):
+            return stem
+        self._ran.warnings.append(kept_text(older, self._ran.backup))
+        return None
+
+    def _named(self, stem):
+        """The backup here that has a rolling name now, or None."""
+        return next((backup for backup in catalog.list_backups(self._app.directory, self._app.name) if backup.stem == stem), None)
 
     def _copy(self, remote, backup, stem, on_bytes):
         try:
@@ -166,15 +173,20 @@ class _Run:
             self._ran.copies.append(Copied(remote.name, error=Interrupted("the copy was interrupted", app=self._app.name)))
             raise
         self._ran.copies.append(copied)
+        self._ran.warnings.extend(copied.warnings)
         if copied.error is not None:
             raise copied.error
 
     def _roll(self, backup, stem):
         directory = files.open_directory(self._app.directory)
         try:
-            self._ran.backup = catalog.roll(directory, self._app.directory, backup, stem)
+            rolled = catalog.roll(directory, self._app.directory, backup, stem)
         finally:
             os.close(directory)
+        if rolled is None:
+            self._ran.warnings.append(kept_text(self._named(stem), backup))
+        else:
+            self._ran.backup = rolled
 
     def _prune(self):
         self._ran.pruned = prune_locked(self._app, self._machine)

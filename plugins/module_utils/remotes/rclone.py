@@ -79,7 +79,14 @@ class Rclone:
         """The files in a directory and all below it, as dictionaries with ``Path``, ``Size`` and perhaps ``Hashes``; None
         where it is not there."""
         words = ["lsjson", "--recursive", "--files-only", "--no-modtime", "--no-mimetype"]
-        return self._asked(words + (HASHES if hashes else []) + [self.place.at(path)])
+        told = self._asked(words + (HASHES if hashes else []) + [self.place.at(path)])
+        # A directory below that goes in the middle gives the same status as a place that is not there.
+        if told is None and self.listing(path) is not None:
+            error = RemoteError("%s: something went away while it was listed" % self.title, path=self.place.at(path),
+                                remedy="Try once more, when nobody removes directories there")
+            error.lasting = False
+            raise error
+        return told
 
     def stat(self, path, hashes=True):
         """``{"Size", "Hashes"}`` of one file, or None where it is not there; ``Hashes`` is from algorithm to digest.

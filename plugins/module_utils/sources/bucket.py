@@ -61,9 +61,11 @@ class BucketTaker(TreeTaker):
         scratch.seal()
         files.need_space(scratch.descriptor, sum(found.size for found in listed.values()), self._room.app.destination,
                          "the copy of the %s" % self._objects.title)
+        # From here on it is there: where it is listed once more and is not, nothing says that it had no objects.
+        self._record["present"] = True
         copies = _Copies(self._room, self._objects, self._base, scratch.directory())
         copies.settle(listed, self._listed)
-        self._record.update(present=True, objects=len(copies.names), checked=copies.checked, **copies.counts)
+        self._record.update(objects=len(copies.names), checked=copies.checked, **copies.counts)
         self._writer = writer
         self._archive(copies)
         self._record.update(self._counts)
@@ -146,7 +148,7 @@ class _Copies:
     def _without_misfits(self, listed):
         """Those that can be files beside one another."""
         self._misfits = misfits(listed, self._base)
-        return {name: found for name, found in (listed or {}).items() if name not in self._misfits}
+        return {name: found for name, found in listed.items() if name not in self._misfits}
 
     def _fetch(self, names):
         self._drop(names)

@@ -10,10 +10,15 @@ import datetime
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 
+import pytest
+
 from ansible_collections.appstate.backup.plugins.module_utils.archive.age import make_pair
+from ansible_collections.appstate.backup.plugins.module_utils.operations import run as run_file
+from ansible_collections.appstate.backup.plugins.module_utils.operations.copies import copy_to
 from ansible_collections.appstate.backup.plugins.module_utils.operations.hold import hold
 
 
@@ -110,6 +115,61 @@ def test_what_is_on_hold_keeps_its_rolling_name(watched, stepwise):
     assert ran.exit_code == 0 and "%s is on hold, so %s keeps its own name" % (held.id, ran.backup.id) in ran.warnings
     assert watched.backups() == [ran.backup.id, held.id] and ran.backup.stem == ran.backup.id
     assert at_remote(watched, "one") == sorted(names_of(held) + names_of(ran.backup))
+
+
+def test_a_hold_that_comes_while_it_is_copied_keeps_the_rolling_name(watched, stepwise, monkeypatch):
+    """It may take hours until a copy has arrived, and a hold does not wait for that."""
+    watched.words.update(remotes=offsite(watched, "one", "two"), filename="{app}-%d")
+    held = watched.run().backup
+    send = run_file.copy_to
+
+    def meanwhile(*words):
+        assert hold(watched.app(), watched.host.machine, held.id, "why")[0] == held.id
+        return send(*words)
+    monkeypatch.setattr(run_file, "copy_to", meanwhile)
+    ran = watched.run()
+    assert ran.exit_code == 0
+    for place in ("", " at remote one", " at remote two"):
+        assert "%s is on hold, so %s keeps its own name%s" % (held.id, ran.backup.id, place) in ran.warnings
+    assert watched.backups() == [ran.backup.id, held.id] and ran.backup.stem == ran.backup.id
+    assert at_remote(watched, "one") == at_remote(watched, "two") == sorted(names_of(held) + names_of(ran.backup))
+
+
+def test_what_is_on_hold_here_keeps_its_rolling_name_at_a_remote_by_whatever_name_it_is_here(watched, stepwise):
+    """Here it may be called by its id still, since only the remote gave it the name."""
+    watched.words.update(remotes=offsite(watched, "one"))
+    held = watched.run().backup
+    copied = copy_to(watched.app(), watched.app().remotes[0], watched.host.machine, held, "notes-19")
+    assert copied.error is None
+    hold(watched.app(), watched.host.machine, held.id, "why")
+    before = at_remote(watched, "one")
+    ran = watched.run(filename="{app}-%d")
+    assert ran.exit_code == 0 and ran.backup.stem == "notes-19"
+    assert "%s is on hold, so %s keeps its own name at remote one" % (held.id, ran.backup.id) in ran.warnings
+    assert set(before) <= set(at_remote(watched, "one")) and ran.backup.id + ".json" in at_remote(watched, "one")
+
+
+def empty(watched):
+    connection = sqlite3.connect(watched.host.at("data/notes.db"))
+    connection.execute("DELETE FROM notes")
+    connection.commit()
+    connection.close()
+
+
+def turn_back(watched):
+    watched.host.time -= datetime.timedelta(hours=2)
+
+
+@pytest.mark.parametrize("happens, why", [(empty, "lost 100 % of its rows"), (turn_back, "the clock went backwards")])
+def test_a_run_that_alarms_replaces_nothing_by_a_rolling_name(watched, stepwise, happens, why):
+    """What is there may be the last that is good: it goes as little as by retention."""
+    watched.words.update(remotes=offsite(watched, "one"), filename="{app}-%d")
+    good = watched.run().backup
+    happens(watched)
+    ran = watched.run()
+    assert why in ran.problem and "%s keeps its own name: nothing is replaced in a run that fails" % ran.backup.id in ran.warnings
+    assert set(watched.backups()) == {ran.backup.id, good.id} and ran.backup.stem == ran.backup.id
+    assert at_remote(watched, "one") == sorted(names_of(good) + names_of(ran.backup))
 
 
 def test_a_rolling_name_that_cannot_be_given_is_red_and_the_backup_stays(watched):

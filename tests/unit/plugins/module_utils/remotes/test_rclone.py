@@ -405,6 +405,29 @@ def test_an_rclone_that_is_none(monkeypatch, tmp_path, script, expected):
         Rclone(Place("/mnt"), "remote x").listing("h")
 
 
+def test_a_directory_that_goes_while_all_is_listed_is_no_empty_place(monkeypatch, tmp_path, client):
+    """rclone prints what it has, and ends as it does where there is nothing at all (status 3)."""
+    real, place = shutil.which("rclone"), tmp_path / "place"
+    (place / "below").mkdir(parents=True)
+    (place / "below" / "kept").write_bytes(b"kept")
+    (place / "gone").mkdir()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    # An rclone that has listed the place, and goes below once a directory there has gone.
+    (folder / "rclone").write_text("#!/bin/sh\ncase \"$*\" in *--recursive*) [ -e %s ] && { rmdir %s; echo '[]'; exit 3; };; esac\n"
+                                   "exec %s \"$@\"\n" % (place / "gone", place / "gone", real), encoding="ascii")
+    (folder / "rclone").chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (folder, os.environ["PATH"]))
+    monkeypatch.setattr(rclone, "PAUSE", 0.01)
+    where = Rclone(Place(str(place)), "remote x")
+    with pytest.raises(RemoteError, match="something went away while it was listed") as caught:
+        where.tree("")
+    assert not caught.value.lasting
+    (place / "gone").mkdir()
+    assert [each["Path"] for each in attempted(lambda: where.tree(""), 2)] == ["below/kept"]
+    assert where.tree("nowhere") is None
+
+
 class Step:
     """Fails as it is told, then succeeds."""
 

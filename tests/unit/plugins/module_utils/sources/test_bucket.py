@@ -254,6 +254,14 @@ class TestRefused:
         taken = host.backup(sources=[source(store, remote="s3:no-such-bucket", required=False)])
         assert not record(taken)["present"]
 
+    def test_one_that_goes_meanwhile_is_not_one_without_objects(self, host, store, monkeypatch):
+        path = store.path("club-blobs")
+        meanwhile(monkeypatch, lambda: os.rename(path, path + ".away"))
+        try:
+            assert "there is no bucket" in refused(host, [source(store, required=False)], SourceError)
+        finally:
+            os.rename(path + ".away", path)
+
     def test_a_directory_that_is_missing(self, host):
         assert "there is no bucket" in refused(host, [{"type": "bucket", "remote": host.place("nowhere")}], SourceError)
 
