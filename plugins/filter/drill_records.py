@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleError
 
+from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import resolve
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 from ansible_collections.appstate.backup.plugins.plugin_utils.expression import ExpressionError, is_true
 from ansible_collections.appstate.backup.plugins.plugin_utils.plain import plain
 
@@ -44,14 +46,17 @@ def _record(app, result, host):
         said = "the host could not be reached: %s" if result.get("unreachable") else "%s"
         return dict(NOTHING, app=name, host=host, problem=said % (result.get("msg") or "the module gave no answer").strip())
     record = dict(record, host=host)
-    expression = expression_of(app)
+    try:
+        expression = expression_of(resolve(app))
+    except ConfigurationError as error:
+        return dict(record, ok=False, problem=record.get("problem") or str(error))
     if expression is None or not any(case["check"] == "health" and case["outcome"] == "passed" for case in record["cases"]):
         return record
     return _with_case(record, expression, _problem(expression, result.get("answer")))
 
 
 def expression_of(app):
-    """The expression that the answer of a started app has to be true of, or None."""
+    """The expression that the answer of a started app, with what its profile says, has to be true of, or None."""
     drill = app.get("drill") or {}
     health = (drill.get("health") or app.get("health") or {}) if drill.get("boot") else {}
     return health.get("expression")

@@ -24,6 +24,24 @@ def is_field(field, text):
     return all(_is_part(FIELDS[field], part) for part in text.lower().split(","))
 
 
+def most_days(schedule):
+    """How many days lie between two times of a schedule at the most: rather too many than too few, which nobody could rely on.
+
+    Args:
+        schedule: from some of FIELDS to what is told of them. What is not there, the variables of the role say: often, that is every
+            day, and here once a month.
+    """
+    day, month, weekday = [None if schedule.get(field) is None else str(schedule[field]) for field in ("day", "month", "weekday")]
+    if month not in (None, "*"):
+        return 366
+    if weekday not in (None, "*") and day in (None, "*"):
+        return 7
+    if day == weekday == "*":
+        return 1
+    # Only every other month has a 31st.
+    return 62 if day not in (None, "*") and all(int(number) > 28 for number in re.findall("[0-9]+", day)) else 31
+
+
 def _is_part(bounds, text):
     match = PART.match(text)
     if match is None:

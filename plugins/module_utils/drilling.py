@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from .crontab import most_days
 from .description import is_text
 from .settings import read_ping
 
@@ -25,6 +26,9 @@ MISFITS = {"unit": [("run_as", "Say it in the unit")],
                          ("isolated", "Leave it out: a container of a drill is always apart")]}
 ENGINES = ("auto", "podman", "docker")
 MONITORING_KEYS = ("ping", "metrics_directory", "syslog")
+DAY = 86400
+# A drill takes its time, and a host is off now and then.
+MARGIN = DAY
 SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?\Z")
 UNIT = re.compile(r"[A-Za-z0-9:_.@-]{1,240}\.service\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -79,17 +83,19 @@ class Drilling:
         ping: Ping of the drill's own dead man's switch, or None.
         metrics_directory: of the Prometheus node exporter's text files, or None.
         syslog: whether its outcome goes to syslog.
-        scheduled: whether the role schedule has it done, whatever it says of when.
+        scheduled: whether the role schedule has it done.
+        within: seconds that the last drill of such an app may be ago, or None.
     """
 
-    def __init__(self, scratch=None, boot=None, health=None, ping=None, metrics_directory=None, syslog=True, scheduled=False):
+    def __init__(self, scratch=None, boot=None, health=None, ping=None, metrics_directory=None, syslog=True, within=None):
         self.scratch = scratch
         self.boot = boot
         self.health = health
         self.ping = ping
         self.metrics_directory = metrics_directory
         self.syslog = syslog
-        self.scheduled = scheduled
+        self.within = within
+        self.scheduled = within is not None
 
 
 def read_objectives(reader, told):
@@ -120,6 +126,7 @@ def read_drilling(reader, told):
     if part is None:
         return Drilling()
     reader.known(part, DRILL_KEYS, "'drill'")
+    schedule = part.get("schedule")
     reader.optional(part, "schedule", reader.schedule)
     monitoring = part.get("monitoring")
     if monitoring is None:
@@ -129,7 +136,8 @@ def read_drilling(reader, told):
         reader.optional(part, "scratch", reader.absolute),
         reader.optional(part, "boot", lambda each, key: _boot(reader, each[key])), reader.optional(part, "health", reader.health),
         read_ping(reader, monitoring), reader.optional(monitoring, "metrics_directory", reader.absolute),
-        reader.flag(monitoring, "syslog", True, "'monitoring' of 'drill'"), part.get("schedule") is not None)
+        reader.flag(monitoring, "syslog", True, "'monitoring' of 'drill'"),
+        None if schedule is None else most_days(schedule) * DAY + MARGIN)
 
 
 def _boot(reader, told):

@@ -14,7 +14,7 @@ import re
 from .app import parse_app
 from .archive.age import read_identity
 from .catalog.remote import catalog_at
-from .remote import secrets_of
+from .remote import SECRET_LEAST, secrets_of
 from .system.errors import AppStateError, ConfigurationError, refused
 from .system.machine import this_machine
 
@@ -76,6 +76,9 @@ def _secrets_of(told, secret=False):
             yield from _secrets_of_url(told["url"])
         if isinstance(told.get("options"), dict):
             yield from secrets_of(told["options"])
+        if isinstance(told.get("environment"), dict):
+            # Names of variables say nothing for sure. Short values are no secrets, and would be hidden wherever they stand.
+            yield from (value for value in told["environment"].values() if isinstance(value, str) and len(value) >= SECRET_LEAST)
         for name, value in told.items():
             yield from _secrets_of(value, secret or (isinstance(name, str) and bool(SECRETS.search(name))))
     elif isinstance(told, (list, tuple)):

@@ -91,6 +91,9 @@ apps:
     has_drill:
       description: Whether the app says how it is drilled.
       type: bool
+    drill_within_seconds:
+      description: How many seconds the last drill of an app that is drilled on a schedule may be ago. V(null) where it has none.
+      type: int
     backups:
       description: The newest 100 backups, newest first, among them those that are not good.
       type: list

@@ -50,11 +50,15 @@ DRILL = {"drilled": _moment, "ok": _truth, "problem": _text, "rpo_seconds": _num
 APP = {"name": _text, "destination": _text, "objectives": {"rpo_seconds": _number, "rto_seconds": _number},
        "max_age_seconds": _number, "has_drill": _truth, "backups": [BACKUP], "counts": COUNTS, "age_seconds": _number,
        "run": (RUN, None), "remotes": [REMOTE], "drills": [DRILL], "problems": [_name]}
+# What hosts with an earlier version of the collection do not tell of an app.
+LATER = {"drill_within_seconds": _number}
 
 
 def check_app(told):
     """Raises ValueError where an app that a host tells of has not the shape that it must have."""
     _check(told, APP, "app")
+    for key, shape in LATER.items():
+        _check(told.get(key), shape, key)
 
 
 def _check(told, shape, what):

@@ -70,10 +70,10 @@ def _host(name, standing, coverage):
 
 
 def _apps(standing):
-    parse_time(standing["time"])
+    asked = parse_time(standing["time"])
     for app in standing["apps"]:
         check_app(app)
-    apps = [_judged(app) for app in standing["apps"]]
+    apps = [_judged(app, asked) for app in standing["apps"]]
     return {"time": standing["time"], "apps": apps, "state": _worst(app["state"] for app in apps)}
 
 
@@ -111,9 +111,9 @@ def _coverage(registered):
     return told
 
 
-def _judged(app):
+def _judged(app, asked):
     """An app with its state and the reasons for it, the worst first."""
-    reasons = [{"state": state, "reason": reason} for state, reason in _reasons(app)]
+    reasons = [{"state": state, "reason": reason} for state, reason in _reasons(app, asked)]
     reasons.sort(key=lambda each: ORDER.index(each["state"]), reverse=True)
     return dict(app, state=_worst(each["state"] for each in reasons), reasons=reasons)
 
@@ -122,7 +122,7 @@ def _worst(states):
     return max(states, key=ORDER.index, default=GOOD)
 
 
-def _reasons(app):
+def _reasons(app, asked):
     """Yields ``(state, reason)``: everything that keeps an app from being good."""
     for problem in app["problems"]:
         yield BAD, problem
@@ -136,7 +136,7 @@ def _reasons(app):
             yield WARNING, "the last copy to %s failed: %s" % (remote["name"], remote["problem"])
         elif not remote["copied"]:
             yield WARNING, "nothing was copied to %s yet" % remote["name"]
-    yield from _of_drills(app)
+    yield from _of_drills(app, asked)
 
 
 def _of_backups(app):
@@ -172,11 +172,15 @@ def _of_the_last_run(app):
         yield WARNING, run["ping"]
 
 
-def _of_drills(app):
+def _of_drills(app, asked):
     if app["drills"]:
-        last = app["drills"][0]
+        last, limit = app["drills"][0], app.get("drill_within_seconds")
+        ago = (asked - parse_time(last["drilled"])).total_seconds()
         if not last["ok"]:
             yield BAD, "the last drill failed: %s" % last["problem"]
+        if limit is not None and ago > limit:
+            # One that no longer happens would be green for ever.
+            yield WARNING, "the last drill was %s ago, and by its schedule it is never more than %s" % (duration(ago), duration(limit))
     elif app["has_drill"] or any(objective is not None for objective in app["objectives"].values()):
         yield WARNING, "it was never drilled"
 

@@ -16,6 +16,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import time
 from xml.etree import ElementTree
 
@@ -131,3 +132,59 @@ def test_the_workflow_of_the_page_drills_in_a_clean_clone(tmp_path, name, steps)
             (runner.clone / "inventory.yml").write_text(inventory, encoding="utf-8")
             done = runner.run(drill[0], environment=drill[1], check=False)
             assert done.returncode != 0 and said in " ".join(done.stdout.split()), done.stdout
+
+
+@pytest.fixture(name="drill_fleet")
+def hosts_on_this_machine(tmp_path):
+    """A function that runs a playbook of the collection over hosts, given as from name to apps, which are all this machine."""
+    places = {"appstate_state_directory": str(tmp_path / "state"), "appstate_lock_directory": str(tmp_path / "locks"),
+              "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "drill_report_dest": str(tmp_path / "reports")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
+    environment.update(ANSIBLE_COLLECTIONS_PATH=collections_path(str(tmp_path / "made")), LC_ALL="C.UTF-8")
+
+    def playbook(name, hosts, *words):
+        inventory = tmp_path / "inventory.json"
+        inventory.write_text(json.dumps({"all": {"hosts": {host: dict(places, appstate_apps=apps) for host, apps in hosts.items()}}}), encoding="utf-8")
+        command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", str(inventory), "appstate.backup." + name]
+        done = subprocess.run(command + list(words), cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        return done.returncode, " ".join(done.stdout.split())
+    return playbook
+
+
+@pytest.fixture(name="notes")
+def app_with_a_backup(tmp_path, drill_fleet):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("a", encoding="utf-8")
+    (tmp_path / "backups").mkdir()
+    app = {"name": "notes", "root": str(tmp_path / "notes"), "destination": str(tmp_path / "backups"), "allow_network_destination": True,
+           "sources": [{"type": "files", "path": "a.txt"}]}
+    code, said = drill_fleet("backup", {"web1": [app]})
+    assert code == 0, said
+    return app
+
+
+@pytest.mark.parametrize("name", ["drill", "selftest"])
+def test_a_part_of_the_fleet_without_any_app_is_no_success_and_a_host_without_one_no_failure(drill_fleet, notes, name):
+    fleet = {"web1": [notes], "web2": [], "web3": []}
+    code, said = drill_fleet(name, fleet)
+    assert code == 0 and "Refuse to call nothing a success" in said, said
+    for words in (["--limit", "web2"], ["--limit", "web2,web3"], ["-e", name + "_hosts=web3"]):
+        code, said = drill_fleet(name, fleet, *words)
+        assert code != 0 and "none of these hosts has an app: web" in said and said.count("fatal: ") == 1, said
+        assert drill_fleet(name, fleet, "--check", *words)[0] == 0
+    code, said = drill_fleet(name, {})
+    assert code != 0 and "the inventory has no host that is called all" in said, said
+
+
+def test_an_app_with_a_wrong_profile_and_a_host_that_failed_before_are_red_and_keep_nobody_from_being_drilled(tmp_path, drill_fleet, notes):
+    fleet = {"web1": [{"name": "bad", "profile": "nosuch"}, notes], "web2": [notes], "web3": "{{ nowhere }}", "web4": []}
+    code, said = drill_fleet("drill", fleet)
+    assert code != 0 and "bad: FAILED" in said and "there is no profile 'nosuch'" in said, said
+    drills = json.loads((tmp_path / "reports" / "drill.json").read_text(encoding="utf-8"))["drills"]
+    assert [(drill["host"], drill["app"], drill["ok"]) for drill in drills] == [
+        ("web1", "bad", False), ("web1", "notes", True), ("web2", "notes", True), ("web3", "all apps", False)]
+    assert "nosuch" in drills[0]["problem"] and "before" in drills[3]["problem"]
+    suites = ElementTree.parse(tmp_path / "reports" / "junit.xml").getroot()
+    assert [(suite.get("name"), suite.get("failures")) for suite in suites] == [
+        ("bad@web1", "1"), ("notes@web1", "0"), ("notes@web2", "0"), ("all apps@web3", "1")]

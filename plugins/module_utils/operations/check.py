@@ -16,7 +16,7 @@ from ..monitor.drills import Drills
 from ..monitor.status import FAILED, Status
 from ..remotes.rclone import Rclone
 from ..system.errors import AppStateError, SourceError
-from ..system.times import CLOCKS_DIFFER
+from ..system.times import CLOCKS_DIFFER, parse_time
 from ..system.zones import require_zone
 from .backup import check_backup
 from .run import refuse_destination
@@ -108,3 +108,6 @@ def _last_drill(app, machine):
         raise AppStateError("it is to be drilled on a schedule, and there was no drill yet", remedy=remedy)
     if not records[-1].get("ok"):
         raise AppStateError("the last drill failed: %s" % records[-1].get("problem"), remedy=remedy)
+    # One that no longer happens would be green for ever.
+    if (machine.now() - parse_time(records[-1]["drilled"])).total_seconds() > app.drilling.within:
+        raise AppStateError("it is to be drilled on a schedule, and the last drill was at %s" % records[-1]["drilled"], remedy=remedy)

@@ -51,7 +51,7 @@ def _standing(described, machine):
     name = described.get("name")
     told = {"name": name if isinstance(name, str) else None, "destination": None,
             "objectives": {"rpo_seconds": None, "rto_seconds": None}, "max_age_seconds": None, "has_drill": False,
-            "backups": [], "counts": {"all": 0, "good": 0}, "age_seconds": None, "run": None, "remotes": [], "drills": [],
+            "drill_within_seconds": None, "backups": [], "counts": {"all": 0, "good": 0}, "age_seconds": None, "run": None, "remotes": [], "drills": [],
             "problems": []}
     try:
         app = parse_app(described)
@@ -71,6 +71,7 @@ def _what_is_wanted(app, machine):
     limit, now = app.settings.max_age, machine.now()
     return {"name": app.name, "destination": app.destination,
             "objectives": {"rpo_seconds": app.objectives.rpo, "rto_seconds": app.objectives.rto},
+            "drill_within_seconds": app.drilling.within,
             # Months have no length of their own: it is that of those before now.
             "max_age_seconds": None if limit is None else int((now - limit.before(now)).total_seconds())}
 

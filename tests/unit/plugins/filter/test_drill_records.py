@@ -11,6 +11,7 @@ import pytest
 from ansible.errors import AnsibleError
 
 from ansible_collections.appstate.backup.plugins.filter.drill_records import drill_records
+from ansible_collections.appstate.backup.plugins.module_utils.profiles.profiles import PROFILES
 
 APPS = [{"name": "wiki", "drill": {"boot": {"argv": ["x"]}}, "health": {"url": "http://x", "expression": "status == 'ok'"}},
         {"name": "plain", "health": {"expression": "never(asked"}}]
@@ -59,6 +60,22 @@ def test_an_error_in_an_expression_shows_where():
     apps = [dict(APPS[0], drill={"boot": {"unit": "x.service"}, "health": {"url": "http://y"}})]
     (record,) = drill_records(apps, {"results": [drilled(answer={})]}, "web1")
     assert record["ok"] and len(record["cases"]) == 1
+
+
+def test_an_app_is_what_its_profile_says_too(monkeypatch):
+    monkeypatch.setitem(PROFILES, "asked", {"drill": {"boot": {"argv": ["x"]}}, "health": {"url": "http://x", "expression": "status == 'ok'"}})
+    for answer, ok in (({"status": "ok"}, True), ({}, False)):
+        (record,) = drill_records([{"name": "wiki", "profile": "asked"}], {"results": [drilled(answer=answer)]}, "web1")
+        assert record["ok"] is ok and len(record["cases"]) == 2
+
+
+def test_a_wrong_profile_is_the_failure_of_its_app_alone():
+    bad, good = drill_records([{"name": "bad", "profile": "nosuch"}, APPS[1]],
+                              {"results": [{"failed": True, "msg": "app bad: there is no profile 'nosuch'."}, drilled("plain")]}, "web1")
+    assert (bad["app"], bad["ok"], bad["problem"], good["ok"]) == ("bad", False, "app bad: there is no profile 'nosuch'.", True)
+    # Whatever the host says of it.
+    (bad,) = drill_records([{"name": "bad", "profile": "nosuch"}], {"results": [drilled("bad")]}, "web1")
+    assert not bad["ok"] and "there is no profile 'nosuch'" in bad["problem"]
 
 
 @pytest.mark.parametrize("result, said", [

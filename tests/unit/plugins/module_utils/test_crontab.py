@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
-from ansible_collections.appstate.backup.plugins.module_utils.crontab import is_field
+from ansible_collections.appstate.backup.plugins.module_utils.crontab import is_field, most_days
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError
 
 
@@ -28,6 +28,18 @@ def test_what_cron_understands(field, text):
 ])
 def test_what_cron_does_not_understand(field, text):
     assert not is_field(field, text)
+
+
+@pytest.mark.parametrize("schedule, days", [
+    ({"day": "*", "month": "*", "weekday": "*"}, 1), ({"hour": "*/6", "day": "*", "weekday": "*", "month": None}, 1),
+    ({"weekday": "sun"}, 7), ({"weekday": 0}, 7), ({"day": "*", "month": "*", "weekday": "mon-fri"}, 7),
+    ({"day": 1}, 31), ({"day": "*/2", "weekday": "*"}, 31), ({"day": "1,31"}, 31), ({"day": "1", "weekday": "sun"}, 31),
+    # Not every month has them.
+    ({"day": "31"}, 62), ({"day": "29-31"}, 62), ({"month": "1,7", "weekday": "sun"}, 366), ({"month": "jan"}, 366),
+    # What is not there is left to the role.
+    ({}, 31), ({"hour": 5}, 31), ({"weekday": "*"}, 31), ({"day": "*"}, 31)])
+def test_how_many_days_lie_between_two_times_of_a_schedule(schedule, days):
+    assert most_days(schedule) == days
 
 
 def described(schedule):

@@ -68,6 +68,11 @@ def test_secrets_are_known_when_the_arguments_are_logged():
     assert face.discreet(Logging)({"app": {"sources": [{"password": "pg-secret"}]}}).known == {"pg-secret"}
 
 
+def test_what_an_app_of_a_drill_is_given_is_hidden_whatever_it_is_called():
+    app = {"drill": {"boot": {"environment": {"SMTP_PASS": "sekret-smtp", "MODE": "off", "PORT": 8080}}}}
+    assert ended(lambda module, params: {}, {"app": app}).no_log_values == {"sekret-smtp"}
+
+
 def test_secrets_of_many_apps_are_hidden():
     apps = [{"name": "x", "sources": [{"type": "postgresql", "password": "pg-secret"}]}]
     assert ended(lambda module, params: {}, {"apps": apps}).no_log_values == {"pg-secret"}

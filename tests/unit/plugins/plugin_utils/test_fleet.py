@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.appstate.backup.plugins.plugin_utils.fleet import BAD, GOOD, WARNING, duration, report_of, told_of
-from ansible_collections.appstate.backup.tests.unit.plugins.plugin_utils.answers import MADE, app, backup, coverage, drill, standing
+from ansible_collections.appstate.backup.tests.unit.plugins.plugin_utils.answers import DAY, MADE, app, backup, coverage, drill, standing
 
 
 def report(*answers):
@@ -63,6 +63,12 @@ WITHOUT_OBJECTIVES = {"objectives": {"rpo_seconds": None, "rto_seconds": None}, 
     ({"drills": []}, WARNING, "it was never drilled"),
     ({"drills": [], "has_drill": False, "objectives": {"rpo_seconds": None}}, WARNING, "it was never drilled"),
     (dict(WITHOUT_OBJECTIVES, has_drill=True), WARNING, "it was never drilled"),
+    ({"drill_within_seconds": 2 * DAY, "drills": [drill(drilled="2026-11-26T03:00:00Z")]}, GOOD, None),
+    ({"drill_within_seconds": 2 * DAY, "drills": [drill(drilled="2026-11-26T02:00:00Z")]}, WARNING,
+     "the last drill was 2 d 1 h ago, and by its schedule it is never more than 2 d"),
+    ({"drill_within_seconds": None, "drills": [drill(drilled="2025-11-26T02:00:00Z")]}, GOOD, None),
+    # A host with an older version of the collection does not tell of it.
+    ({"drills": [drill(drilled="2025-11-26T02:00:00Z")]}, GOOD, None),
     (WITHOUT_OBJECTIVES, GOOD, None),
     ({"problems": ["app wiki: the backups cannot be listed."]}, BAD, "app wiki: the backups cannot be listed."),
 ])
@@ -108,7 +114,7 @@ def broken(**words):
     {}, {"apps": None, "time": MADE}, {"apps": [{}], "time": MADE}, dict(standing(), time="yesterday"), dict(standing(), time=None),
     {"apps": ["wiki"], "time": MADE}, broken(backups=[{}]), broken(age_seconds="old"), broken(age_seconds=True), broken(counts=None),
     broken(drills=[drill(drilled=None)]), broken(drills=[drill(ok="yes")]), broken(run={"state": "ok"}), broken(backups=[backup(created=5)]),
-    broken(problems=[None]), broken(remotes={}), broken(name=7), broken(has_drill=object()),
+    broken(problems=[None]), broken(remotes={}), broken(name=7), broken(has_drill=object()), broken(drill_within_seconds="daily"),
 ])
 def test_a_host_that_tells_nonsense_likewise(registered):
     made = report(("web1", registered, coverage("/srv/a")), ("web2", standing(), None))

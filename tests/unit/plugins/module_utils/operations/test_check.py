@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.monitor.drills import Drills
 from ansible_collections.appstate.backup.plugins.module_utils.monitor.status import FAILED, OK, Status
 from ansible_collections.appstate.backup.plugins.module_utils.operations.check import check
+from ansible_collections.appstate.backup.plugins.module_utils.system.times import format_time
 
 
 @pytest.fixture
@@ -83,6 +84,18 @@ def test_the_last_drill_failed_or_there_was_none(well, host, tree):
     assert well(drill={"scratch": host.place("scratch")}) == []
     Drills(host.state, "notes").add({"drilled": "2026-11-20T03:00:00Z", "ok": True, "problem": None})
     assert well(**scheduled) == []
+
+
+@pytest.mark.parametrize("schedule, most_days", [
+    ({"day": "*", "month": "*", "weekday": "*"}, 1), ({"weekday": "sun"}, 7), ({}, 31)])
+def test_the_last_drill_of_a_schedule_was_too_long_ago(well, host, schedule, most_days):
+    for days, hours, late in ((most_days, 23, False), (most_days + 1, 1, True)):
+        drilled = format_time(host.machine.now() - datetime.timedelta(days=days, hours=hours))
+        Drills(host.state, "notes").add({"drilled": drilled, "ok": True, "problem": None})
+        troubles = well(drill={"schedule": schedule})
+        assert [str(each) for each in troubles] == ([] if not late else [
+            "app notes: it is to be drilled on a schedule, and the last drill was at %s. Run appstate-backup drill notes." % drilled])
+        assert well(drill={}) == []
 
 
 @pytest.mark.parametrize("prepare, words, expected", [

@@ -89,6 +89,8 @@ def test_of_many_backups_the_newest_are_told_and_all_are_counted(host, monkeypat
 def test_what_is_wanted_of_it(host):
     told = stand(host, objectives={"rpo": "26h", "rto": "10m"}, monitoring={"max_age": "1m2d"}, drill={})
     assert told["objectives"] == {"rpo_seconds": 93600, "rto_seconds": 600} and told["has_drill"] is True
+    assert told["drill_within_seconds"] is None
+    assert stand(host, drill={"schedule": {"weekday": "sun"}})["drill_within_seconds"] == 8 * 86400
     # The month before 19 November 2026 has 31 days.
     assert told["max_age_seconds"] == 33 * 86400
 
