@@ -19,7 +19,7 @@ from ..archive.tar import CHUNK
 from ..catalog.catalog import Backup
 from ..catalog.holds import held_in
 from ..catalog.remote import RemoteCatalog, host_of
-from ..remotes.rclone import attempted
+from ..remotes.attempts import attempted
 from ..system.errors import AppStateError, RemoteError
 from .under_way import UnderWay, remove_half
 

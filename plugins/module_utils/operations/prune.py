@@ -20,7 +20,7 @@ from ..catalog.remote import RemoteCatalog, host_of
 from ..catalog.retention import HELD, decide
 from ..monitor import audit
 from ..monitor.status import FAILED, Status
-from ..remotes.rclone import attempted
+from ..remotes.attempts import attempted
 from ..sources.files import ASIDE
 from ..sources.sqlite import paths_of
 from ..system import files

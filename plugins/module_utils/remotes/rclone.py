@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from urllib.parse import quote
 
 from ..remote import secrets_of
@@ -40,9 +39,6 @@ MANY = ["--transfers=16", "--checkers=16"]
 UNLESS_TOLD = {"s3": ("no_check_bucket", "true"), "google cloud storage": ("no_check_bucket", "true"),
                "sftp": ("shell_type", "none")}
 TAIL = 8000
-# Before a second, third, ... try: so many seconds, each time twice as many.
-PAUSE = 2.0
-PAUSE_MOST = 60.0
 
 
 class Rclone:
@@ -170,24 +166,6 @@ class Rclone:
         with Call(self.place, self.title, words, stdin, stdout, on_bytes) as call:
             call.wait()
             call.check()
-
-
-def attempted(step, attempts):
-    """Takes a step until it succeeds; gives up where another try would end the same way, or at the last one.
-
-    Raises:
-        AppStateError: why the last try failed.
-    """
-    for attempt in range(1, attempts + 1):
-        try:
-            return step()
-        except AppStateError as error:
-            if error.lasting or attempt == attempts:
-                if attempt > 1:
-                    error.message += " (tried %d times)" % attempt
-                raise
-        time.sleep(min(PAUSE * 2 ** (attempt - 1), PAUSE_MOST))
-    raise AppStateError("nothing was tried")
 
 
 class Call:

@@ -16,7 +16,7 @@ import stat
 from contextlib import contextmanager
 
 from ..archive.members import shown
-from ..remotes.rclone import attempted
+from ..remotes.attempts import attempted
 from ..system import files
 from ..system.errors import AppStateError, RestoreError
 from ..system.trees import descend

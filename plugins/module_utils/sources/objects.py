@@ -13,7 +13,8 @@ import tempfile
 from contextlib import contextmanager
 
 from ..archive.tar import CHUNK
-from ..remotes.rclone import MANY, Rclone, attempted
+from ..remotes.attempts import attempted
+from ..remotes.rclone import MANY, Rclone
 from .files import compiled
 
 # What a restore of ours makes in a bucket: no state of the application.

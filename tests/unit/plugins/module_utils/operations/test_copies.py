@@ -16,7 +16,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog im
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.remote import RemoteCatalog
 from ansible_collections.appstate.backup.plugins.module_utils.operations.copies import copy_to, reach
 from ansible_collections.appstate.backup.plugins.module_utils.remote import Remote
-from ansible_collections.appstate.backup.plugins.module_utils.remotes import rclone
+from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts
 from ansible_collections.appstate.backup.plugins.module_utils.remotes.rclone import Rclone
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import RemoteError
 from ansible_collections.appstate.backup.tests.unit.plugins.leftovers import nothing_left
@@ -30,7 +30,7 @@ STRANGERS = {"notes-20200101T000000Z.tar.gz": b"an archive that has lost its man
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     choose(monkeypatch)
-    monkeypatch.setattr(rclone, "PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from xml.sax.saxutils import escape
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.remote import Place
-from ansible_collections.appstate.backup.plugins.module_utils.remotes import rclone
-from ansible_collections.appstate.backup.plugins.module_utils.remotes.rclone import Call, Rclone, attempted
+from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts
+from ansible_collections.appstate.backup.plugins.module_utils.remotes.attempts import attempted
+from ansible_collections.appstate.backup.plugins.module_utils.remotes.rclone import Call, Rclone
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RemoteError, SpaceError
 from ansible_collections.appstate.backup.tests.unit.plugins.leftovers import child, held, nothing_left, shown, within
 from ansible_collections.appstate.backup.tests.unit.plugins.object_store import KEY_ID, SECRET, ObjectStore
@@ -418,7 +419,7 @@ def test_a_directory_that_goes_while_all_is_listed_is_no_empty_place(monkeypatch
                                    "exec %s \"$@\"\n" % (place / "gone", place / "gone", real), encoding="ascii")
     (folder / "rclone").chmod(0o755)
     monkeypatch.setenv("PATH", "%s:%s" % (folder, os.environ["PATH"]))
-    monkeypatch.setattr(rclone, "PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE", 0.01)
     where = Rclone(Place(str(place)), "remote x")
     with pytest.raises(RemoteError, match="something went away while it was listed") as caught:
         where.tree("")
@@ -428,53 +429,8 @@ def test_a_directory_that_goes_while_all_is_listed_is_no_empty_place(monkeypatch
     assert where.tree("nowhere") is None
 
 
-class Step:
-    """Fails as it is told, then succeeds."""
-
-    def __init__(self, *lasting):
-        self.left = list(lasting)
-        self.tried = 0
-
-    def __call__(self):
-        self.tried += 1
-        if not self.left:
-            return "done"
-        error = RemoteError("try %d failed" % self.tried)
-        error.lasting = self.left.pop(0)
-        raise error
-
-
-@pytest.fixture
-def pauses(monkeypatch):
-    """The seconds that were waited."""
-    waited = []
-    monkeypatch.setattr(time, "sleep", waited.append)
-    return waited
-
-
-def test_what_may_be_otherwise_in_a_moment_is_tried_again(pauses):
-    step = Step(False, False, False)
-    assert attempted(step, 4) == "done" and step.tried == 4 and pauses == [2.0, 4.0, 8.0]
-    del pauses[:]
-    with pytest.raises(RemoteError, match=r"try 9 failed \(tried 9 times\)"):
-        attempted(Step(*[False] * 9), 9)
-    assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
-
-
-def test_what_stays_as_it_is_is_not_tried_again(pauses):
-    step = Step(True, True)
-    with pytest.raises(RemoteError, match=r"try 1 failed\.$"):
-        attempted(step, 4)
-    assert step.tried == 1 and pauses == []
-    with pytest.raises(RemoteError, match=r"try 2 failed \(tried 2 times\)"):
-        attempted(Step(False, True), 4)
-    assert pauses == [2.0]
-    with pytest.raises(ZeroDivisionError):
-        attempted(lambda: 1 // 0, 4)
-
-
 def test_an_endpoint_that_comes_back_is_waited_for(store, monkeypatch):
-    monkeypatch.setattr(rclone, "PAUSE", 0.05)
+    monkeypatch.setattr(attempts, "PAUSE", 0.05)
     there = Rclone(place(store), "remote x")
     store.stop()
     with pytest.raises(RemoteError, match=r"\(tried 2 times\)"):

@@ -15,7 +15,7 @@ import unicodedata
 import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import check_backup
-from ansible_collections.appstate.backup.plugins.module_utils.remotes import rclone
+from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts
 from ansible_collections.appstate.backup.plugins.module_utils.sources.bucket import misfits
 from ansible_collections.appstate.backup.plugins.module_utils.sources.objects import Found, Objects
 from ansible_collections.appstate.backup.plugins.module_utils.sources.taking import Room, takers_of
@@ -40,7 +40,7 @@ IN_TURN = pytest.mark.parametrize("client", [TURN], indirect=True)
 def client(request, monkeypatch):
     """The rclone that is found first; it does not wait between two tries."""
     choose(monkeypatch, getattr(request, "param", "environment"))
-    monkeypatch.setattr(rclone, "PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE", 0.01)
 
 
 @pytest.fixture(name="store")

@@ -17,7 +17,7 @@ import traceback
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.remotes import rclone
+from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts
 from ansible_collections.appstate.backup.plugins.module_utils.sources.bucket_store import BucketStore
 from ansible_collections.appstate.backup.plugins.module_utils.sources.objects import Objects
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RemoteError, RestoreError
@@ -40,7 +40,7 @@ IN_TURN = pytest.mark.parametrize("client", [TURN], indirect=True)
 def client(request, monkeypatch):
     """The rclone that is found first; it does not wait between two tries."""
     choose(monkeypatch, getattr(request, "param", "environment"))
-    monkeypatch.setattr(rclone, "PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE", 0.01)
 
 
 class Directory:
