@@ -25,11 +25,11 @@ def is_field(field, text):
 
 
 def most_days(schedule):
-    """How many days lie between two times of a schedule at the most: rather too many than too few, which nobody could rely on.
+    """How many days lie between two times of a schedule at the most. Rather too many than too few: a false alarm is soon ignored.
 
     Args:
-        schedule: from some of FIELDS to what is told of them. What is not there, the variables of the role say: often, that is every
-            day, and here once a month.
+        schedule: from some of FIELDS to their texts or numbers. Of what is left out the variables of the role tell, which are not known
+            here: without a day and a weekday it is taken to be once a month.
     """
     day, month, weekday = [None if schedule.get(field) is None else str(schedule[field]) for field in ("day", "month", "weekday")]
     if month not in (None, "*"):

@@ -224,7 +224,7 @@ class _Unit(_Managed):
         # It would answer for restored state that it has not, and be stopped after that.
         if self._shown("ActiveState") not in ("inactive", "failed"):
             raise ConfigurationError("the unit %s runs already, and a drill would stop it" % self._boot.unit,
-                                     remedy="Make a unit for drills alone, that nothing else starts; is this one left over, stop it")
+                                     remedy="Make a unit for drills alone, that nothing else starts; where this one is left over, stop it")
         return super().__enter__()
 
     def _start(self):

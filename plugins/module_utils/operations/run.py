@@ -156,6 +156,7 @@ class _Run:
             self._ran.warnings.append("%s keeps its own name: nothing is replaced in a run that fails" % self._ran.backup.id)
             return None
         stem = self._app.rolling_name.stem(self._app.name, self._ran.backup.manifest.created)
+        # What is on hold already is not even taken off the list for a look; a hold that comes later is seen where it is replaced.
         older = self._named(stem)
         if older is None or older.id not in holds.held_in(self._app.directory):
             return stem
