@@ -37,11 +37,30 @@ options:
     description:
       - Path on the host of one archive to restore instead, also one that an old shell script made.
     type: path
+  disproved:
+    description:
+      - Drills nothing. Tells the host that a drill which it holds for good has failed, since an expression over the O(disproved.drilled)
+        drill's RV(answer) is not true. A host cannot ask that by itself. Record, metrics, audit log, syslog and ping of the drill then say so.
+      - The role P(appstate.backup.drill#role) does this by itself.
+    type: dict
+    suboptions:
+      drilled:
+        description: When that drill was begun, as it is returned.
+        type: str
+        required: true
+      about:
+        description: The expression.
+        type: str
+        required: true
+      problem:
+        description: Why it has failed.
+        type: str
+        required: true
 attributes:
   check_mode:
     support: full
     details:
-      - Says which backup would be restored, and restores nothing.
+      - Says which backup would be restored, and restores nothing. With O(disproved) it does nothing.
   diff_mode:
     support: N/A
     details:
@@ -73,6 +92,16 @@ EXAMPLES = r"""
           assertions:
             - sql: SELECT count(*) FROM items
               min: 1
+  register: rehearsed
+
+- name: Tell the host that the answer of the app it started was not what it should be
+  appstate.backup.backup_drill:
+    app: "{{ appstate_apps | first }}"
+    disproved:
+      drilled: "{{ rehearsed.drill.drilled }}"
+      about: "status == 'ok'"
+      problem: "the expression status == 'ok' is not true of the answer"
+  when: rehearsed.answer is not appstate.backup.matching("status == 'ok'")
 
 - name: Rehearse the restore of any backup of the last month from a remote
   appstate.backup.backup_drill:
@@ -169,12 +198,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.module import (
     APP, IDENTITY, PLACES, REMOTE, app_of, catalog_of, discreet, identity_of, machine_of, run)
 from ansible_collections.appstate.backup.plugins.module_utils.operations.drill import LATEST, DrillRequest, chosen
-from ansible_collections.appstate.backup.plugins.module_utils.operations.drill_run import run_drill
+from ansible_collections.appstate.backup.plugins.module_utils.operations.drill_run import disprove, run_drill
 
 
 def work(module: AnsibleModule, params: dict) -> dict:
-    needed = params["archive"] is None and params["remote"] is None
+    told = params["disproved"]
+    needed = params["archive"] is None and params["remote"] is None and told is None
     app, machine = app_of(params, need_destination=needed), machine_of(params)
+    if told is not None:
+        return {"changed": False} if module.check_mode else {"changed": False, "drill": disprove(app, machine, **told).to_dict()}
     request = DrillRequest(params["which"], params["within"], params["archive"], catalog_of(params, app), identity_of(params))
     if module.check_mode:
         with chosen(app, machine, request) as selected:
@@ -185,8 +217,9 @@ def work(module: AnsibleModule, params: dict) -> dict:
 
 
 def main() -> None:
+    disproved = {name: {"type": "str", "required": True} for name in ("drilled", "about", "problem")}
     argument_spec = dict(
-        APP, which={"type": "str", "default": LATEST}, within={"type": "str"}, archive={"type": "path"}, **IDENTITY, **REMOTE, **PLACES)
+        APP, disproved={"type": "dict", "options": disproved}, which={"type": "str", "default": LATEST}, within={"type": "str"}, archive={"type": "path"}, **IDENTITY, **REMOTE, **PLACES)
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 

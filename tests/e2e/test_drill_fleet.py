@@ -105,6 +105,12 @@ def test_the_run_fails_by_those_that_are_not_well(story, drilled):
     assert not {host for host, counts in drilled.recap().items() if counts["changed"] and host != "host1"}
 
 
+def test_a_host_remembers_what_only_the_controller_could_ask(story, drilled):
+    for host, ok in (("host6", False), ("host7", True)):
+        (record,) = json.loads(story.fleet[host].read("/var/lib/appstate-backup/drills/wiki.json"))["drills"]
+        assert record["ok"] is ok and record["problem"] == story.drills()[host]["problem"]
+
+
 # What cannot be restored is not back in time, either.
 @pytest.mark.parametrize("host, checks, said", [
     ("host2", {"checksum", "rto"}, "the archive cannot be decompressed"), ("host3", {"rpo"}, "and the objective is 1.0 s"),
@@ -153,7 +159,8 @@ def report_of_the_fleet(story, drilled):
 
 @pytest.mark.parametrize("host, state, said", [
     ("host1", "good", None), ("host2", "bad", "the archive cannot be decompressed"), ("host3", "bad", "and the objective is 1 s"),
-    ("host4", "good", None), ("host5", "bad", "rto: the app was back after"), ("host7", "good", None)])
+    ("host4", "good", None), ("host5", "bad", "rto: the app was back after"),
+    ("host6", "bad", "health: the expression pages == `3` is not true of the answer"), ("host7", "good", None)])
 def test_the_report_of_the_fleet_says_exactly_that(story, reported, host, state, said):
     (app,) = reported[1][host]["apps"]
     assert app["state"] == state, app["reasons"]

@@ -24,7 +24,7 @@ from ..system.commands import run_as
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, DataTooNewError, IdentityError, SourceError, printable
 from ..system.process import identity_of
 from ..system.scratch import Scratch, reap
-from ..system.times import CLOCKS_DIFFER, format_time
+from ..system.times import CLOCKS_DIFFER, format_time, parse_time
 from .boot import boot_of
 from .places import TREE, placed_members
 from .references import lacking_text
@@ -91,6 +91,15 @@ class Drill:
         self.backup = self.rpo = self.restored = self.healthy = self.bytes = self.answer = None
         self.warnings = []
         self.interrupted = False
+
+    @classmethod
+    def of_record(cls, app, machine, record):
+        """A Drill of this app that was told already, out of what ``to_dict`` gave."""
+        found = cls(app, machine, record["which"], record["remote"])
+        found.drilled, found.backup, found.bytes = parse_time(record["drilled"]), record["backup"], record["bytes"]
+        found.rpo, found.restored, found.healthy = (record[name + "_seconds"] for name in ("rpo", "restored", "healthy"))
+        found.warnings, found.cases = record["warnings"], [Case(**case) for case in record["cases"]]
+        return found
 
     def add(self, check, problem=None, about="", skipped=None):
         """Adds a case, which took the time since the one before: it failed by ``problem``, or was skipped for a reason."""

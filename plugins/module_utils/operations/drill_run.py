@@ -39,6 +39,24 @@ def run_drill(app, machine, request, on_bytes=None):
         return _Telling(app, machine).run(explained(error, machine.lock_directory), None)
 
 
+def disprove(app, machine, drilled, about, problem):
+    """A drill that was told as good was none after all: its health, asked by who knows more than this host, has failed.
+
+    Args:
+        drilled: when that drill was begun, as its record says.
+        about, problem: what was asked, which takes the place of a case that this host has skipped, and why it has failed.
+
+    Returns:
+        The Drill, once everybody has been told.
+
+    Raises:
+        LockedError: another drill of the app is under way.
+        AppStateError: nobody remembers that drill.
+    """
+    with AppLock(machine.lock_directory, app.name, "drill"):
+        return _Telling(app, machine).disprove(drilled, about, problem)
+
+
 class _Telling:
     """One drill of one app, under its own lock."""
 
@@ -54,6 +72,20 @@ class _Telling:
             done.add("choose", told_of(request))
         else:
             done = drill(self._app, self._machine, request, on_bytes)
+        return self._tell_all(done, problem)
+
+    def disprove(self, drilled, about, problem):
+        record = next((each for each in self._told.records if each["drilled"] == drilled), None)
+        if record is None:
+            raise AppStateError("there was no drill at %s" % drilled, app=self._app.name, path=self._machine.state_directory,
+                                remedy="See whether this host remembers its drills in another directory")
+        done = Drill.of_record(self._app, self._machine, record)
+        done.cases = [case for case in done.cases if (case.check, case.about) != ("health", about)]
+        done.add("health", problem, about)
+        return self._tell_all(done)
+
+    def _tell_all(self, done, problem=None):
+        """Tells everybody; ``problem`` is why the ping of the beginning was not sent."""
         found = len(done.cases)
         self._tell(done, self._write_metrics, self._write_record, self._write_audit, self._write_syslog)
         if self._app.drilling.ping is not None:

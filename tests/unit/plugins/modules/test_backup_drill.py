@@ -61,6 +61,19 @@ def test_what_it_returns_is_what_it_documents(filled, run):
             assert set(case) == set(documented["cases"]["contains"]) and case["outcome"] in ("passed", "failed", "skipped")
 
 
+def test_a_drill_is_disproved_by_who_knows_more(filled, run):
+    filled.backup()
+    drill = run.ok(app=described(filled))["drill"]
+    told = {"drilled": drill["drilled"], "about": "a == b", "problem": "it is not"}
+    assert run.ok(app=described(filled), check=True, disproved=told) == {"changed": False} and records(filled)[-1]["ok"]
+    # Nothing of it is drilled again, nor is a destination needed.
+    shutil.rmtree(filled.app().directory)
+    app = {name: value for name, value in described(filled).items() if name != "destination"}
+    found = run.ok(app=app, disproved=told)
+    assert found["drill"]["problem"] == "app notes: drill: health: it is not" and records(filled) == [found["drill"]]
+    assert "there was no drill at 2020-01-01T00:00:00Z" in run.failed(app=app, disproved=dict(told, drilled="2020-01-01T00:00:00Z"))["msg"]
+
+
 def test_check_mode_says_which_and_does_nothing(filled, run, tree):
     first, second = filled.backup().backup, filled.backup().backup
     before = tree(filled.path)

@@ -20,10 +20,10 @@ from ansible_collections.appstate.backup.plugins.module_utils.monitor.drills imp
 from ansible_collections.appstate.backup.plugins.module_utils.operations import drill as drill_file
 from ansible_collections.appstate.backup.plugins.module_utils.operations import drill_run
 from ansible_collections.appstate.backup.plugins.module_utils.operations.drill import DrillRequest
-from ansible_collections.appstate.backup.plugins.module_utils.operations.drill_run import run_drill, summary_of
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ConfigurationError, LockedError
+from ansible_collections.appstate.backup.plugins.module_utils.operations.drill_run import disprove, run_drill, summary_of
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, ConfigurationError, LockedError
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
-from ansible_collections.appstate.backup.plugins.module_utils.system.times import parse_time
+from ansible_collections.appstate.backup.plugins.module_utils.system.times import format_time, parse_time
 from ansible_collections.appstate.backup.tests.unit.plugins.leftovers import children
 from ansible_collections.appstate.backup.tests.unit.plugins.pings import keeps_the_secret
 
@@ -79,7 +79,7 @@ class Drilled:
         self.keeps_the_secret(done)
         return True
 
-    def is_red(self, done, words):
+    def is_red(self, done, words, sent=("/start", "/fail")):
         """Whether all say that it failed, and why."""
         assert not done.ok and words in done.problem, done.problem
         assert self.records()[-1] == done.to_dict() and self.records()[-1]["problem"] == done.problem
@@ -87,7 +87,7 @@ class Drilled:
         assert metrics["last_success"] == 0 and metrics["checks_failed"] == len(done.failed)
         assert metrics["last_timestamp_seconds"] == done.drilled.timestamp() != metrics.get("last_success_timestamp_seconds")
         assert self.audit()[-1]["result"] == done.problem
-        assert [path for unused, path, unused in self.server.received] == ["/start", "/fail"]
+        assert [path for unused, path, unused in self.server.received] == list(sent)
         assert "FAILED" in self.server.received[-1][2] and words in self.server.received[-1][2]
         self.keeps_the_secret(done)
         return True
@@ -118,6 +118,27 @@ def test_a_bad_one_too_and_the_last_good_one_is_remembered(drilled):
     assert drilled.metrics()["last_success_timestamp_seconds"] == good.drilled.timestamp()
     assert "SELECT count(*) FROM notes" in drilled.server.received[-1][2] and drilled.backup.id in drilled.server.received[-1][2]
     assert drilled.is_green(drilled.run())
+
+
+def test_what_only_the_controller_can_ask_makes_a_drill_red_afterwards(drilled):
+    """An expression over the answer of the app: everybody heard that all was well."""
+    earlier, done = drilled.run(), drilled.run()
+    drilled.server.received.clear()
+    told = disprove(drilled.app(), drilled.host.machine, format_time(done.drilled), "status == 'ok'", "it is not true of the answer")
+    assert drilled.is_red(told, "it is not true of the answer", ["/fail"])
+    case = next(case for case in told.cases if case.about == "status == 'ok'")
+    assert (case.check, case.outcome) == ("health", "failed") and len(told.cases) == len(done.cases) + 2
+    assert [record["ok"] for record in drilled.records()] == [True, False]
+    assert drilled.metrics()["last_success_timestamp_seconds"] == earlier.drilled.timestamp()
+    before = dict(done.to_dict(), ok=False, problem=told.problem, cases=None)
+    assert dict(drilled.records()[-1], cases=None) == before
+
+
+def test_a_drill_that_nobody_remembers_cannot_be_disproved(drilled):
+    drilled.run()
+    with pytest.raises(AppStateError, match="there was no drill at 2026-11-19T00:00:00Z"):
+        disprove(drilled.app(), drilled.host.machine, "2026-11-19T00:00:00Z", "x", "y")
+    assert [record["ok"] for record in drilled.records()] == [True]
 
 
 def test_before_the_first_good_one_there_is_no_time_of_it(drilled):
