@@ -219,7 +219,8 @@ def work(module: AnsibleModule, params: dict) -> dict:
 def main() -> None:
     disproved = {name: {"type": "str", "required": True} for name in ("drilled", "about", "problem")}
     argument_spec = dict(
-        APP, disproved={"type": "dict", "options": disproved}, which={"type": "str", "default": LATEST}, within={"type": "str"}, archive={"type": "path"}, **IDENTITY, **REMOTE, **PLACES)
+        APP, which={"type": "str", "default": LATEST}, within={"type": "str"}, archive={"type": "path"},
+        disproved={"type": "dict", "options": disproved}, **IDENTITY, **REMOTE, **PLACES)
     run(discreet(AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True), work)
 
 

@@ -180,7 +180,7 @@ def _of_drills(app, asked):
             yield BAD, "the last drill failed: %s" % last["problem"]
         if limit is not None and ago > limit:
             # One that no longer happens would be green for ever.
-            yield WARNING, "the last drill was %s ago, and by its schedule it is never more than %s" % (duration(ago), duration(limit))
+            yield WARNING, "the last drill was %s ago, and by its schedule it is overdue after %s" % (duration(ago), duration(limit))
     elif app["has_drill"] or any(objective is not None for objective in app["objectives"].values()):
         yield WARNING, "it was never drilled"
 

@@ -19,7 +19,7 @@ import time
 
 import pytest
 from hosts.fleet import Fleet
-from hosts.packages import require
+from hosts.packages import INTERPRETER, require
 from trees import tree
 
 BACKUP, COLLECT = "appstate.backup.backup", "appstate.backup.collect"
@@ -29,6 +29,23 @@ TO = "/srv/collected"
 TABLE = "CREATE TABLE pages (title); INSERT INTO pages VALUES ('one'), ('two')"
 SECRET = "canary-of-a-ping"
 RULES = {"keep_last": 2}
+# A Python of a host that was taken over: what backup_info answers there has more facts, and more backups, which are in a file.
+HOSTILE = """#!%s
+import json, subprocess, sys
+module = sys.stdin.buffer.read()
+done = subprocess.run([sys.executable] + sys.argv[1:], input=module, stdout=subprocess.PIPE)
+answer = done.stdout
+if b"backup_info" in module:
+    with open("/root/lies.json", encoding="ascii") as stream:
+        lies = json.load(stream)
+    told = json.loads(answer)
+    name = told["backups"][0]["id"][:-17]
+    told["ansible_facts"] = lies["facts"]
+    told["backups"] += [dict(told["backups"][0], id=id.format(name), path=path.format(name)) for id, path in lies["backups"]]
+    answer = json.dumps(told).encode("ascii")
+sys.stdout.buffer.write(answer)
+sys.exit(done.returncode)
+""" % INTERPRETER
 
 
 class Story:
@@ -79,6 +96,11 @@ def said(run, host):
 def collected(story):
     """All that the collector has but its locks, which every run takes."""
     return {path: entry for path, entry in tree(story.collector.path(TO)).items() if b".locks" not in path}
+
+
+def collected_files(story):
+    """The files of it alone: what is on the way comes and goes in the directories."""
+    return {path: entry for path, entry in collected(story).items() if not stat.S_ISDIR(entry[0])}
 
 
 def on_the_way():
@@ -183,6 +205,75 @@ def test_once_the_damaged_one_is_gone_all_goes_on(story):
     with open(story.collector.path(TO + "/host1/.state/audit.jsonl"), encoding="ascii") as stream:
         lines = [json.loads(line) for line in stream]
     assert {line["action"] for line in lines} == {"import", "prune"}
+
+
+def test_one_that_could_not_be_collected_comes_later_though_a_newer_one_has_come(story):
+    story.back_up()
+    story.back_up()
+    newer, older = story.on("host1", "plain")[:2]
+    archive = glob.glob(story.fleet["host1"].path("/var/backups/plain/%s.tar*" % older))[0]
+    with open(archive, "rb") as stream:
+        sound = stream.read()
+    with open(archive, "wb") as stream:
+        stream.write(sound[:1000] + b"spoilt" + sound[1006:])
+    assert story.collect().failed_hosts() == {"host1"}
+    listed, before = story.listed("host1", "plain"), collected_files(story)
+    assert listed[0] == newer and older not in listed
+    memory = story.collector.path(TO + "/host1/.state/plain.missed.json")
+    with open(memory, encoding="ascii") as stream:
+        assert json.load(stream) == [older] and stat.S_IMODE(os.fstat(stream.fileno()).st_mode) == 0o600
+    run = story.collect()
+    assert run.failed_hosts() == {"host1"} and "%s was not collected" % older in said(run, "host1")
+    assert not any(counts["changed"] for counts in run.recap().values()) and collected_files(story) == before
+    with open(archive, "wb") as stream:
+        stream.write(sound)
+    assert "plain: 1 would be collected (%s)" % older in said(story.collect(check=True).ok(), "host1")
+    assert collected_files(story) == before
+    assert "plain: 1 collected (%s)" % older in said(story.collect().ok(), "host1")
+    assert story.listed("host1", "plain") == [newer, older]
+    with open(memory, encoding="ascii") as stream:
+        assert json.load(stream) == []
+    # What the rules removed is not brought back.
+    before, run = collected(story), story.collect().ok()
+    assert not any(counts["changed"] for counts in run.recap().values()) and collected(story) == before
+    assert not os.path.exists(story.collector.path(TO + "/host2/.state/plain.missed.json"))
+
+
+def test_a_host_that_was_taken_over_removes_nothing(story, monkeypatch):
+    # What a host could get removed would be this directory at most.
+    on_controller = os.path.join(story.fleet.folder, "on-controller")
+    os.mkdir(on_controller)
+    monkeypatch.setenv("TMPDIR", on_controller)
+    host = story.fleet["host1"]
+    host.write("/root/python", HOSTILE, mode=0o755)
+    story.fleet.write_inventory({"appstate_apps": story.apps, "collect_to": "host3", "collect_directory": TO, "collect_retention": RULES},
+                                {"host1": {"ansible_python_interpreter": "/root/python"}})
+    facts = {"collect_retention": {"keep_last": 1}, "__collect_rules": {"keep_last": 1}, "collect_directory": "/srv", "__collect_place": "/srv",
+             "collect_to": "host1", "__collect_on": "host1", "collect_become": True, "__collect_as_root": True,
+             "inventory_hostname": "host2", "__collect_room": {"path": on_controller}}
+
+    def collect(*backups):
+        host.write("/root/lies.json", json.dumps({"facts": facts, "backups": backups}))
+        return story.fleet.playbook(COLLECT, {"collect_hosts": "host1"})
+
+    before = collected(story)
+    stamped = "{}-20990101T000000Z"
+    run = collect((stamped, "/var/backups/{}/.."), (stamped, "/var/backups/{}/."), ("../../host2", "/var/backups/{0}/{0}.tar.zst"),
+                  (stamped, "/var/backups/{}/.state"))
+    assert run.failed_hosts() == {"host1"} and collected(story) == before and os.listdir(on_controller) == [], run.text
+    for name in ("plain", "sealed"):
+        assert '%s: FAILED: app %s: "%s-20990101T000000Z" at "/var/backups/%s/.." is not called' % ((name,) * 4) in said(run, "host1"), run.text
+        assert '"../../host2" at' in said(run, "host1")
+    # Such facts alone change nothing either: the rules of the inventory are those that are applied.
+    story.back_up()
+    others = {path: entry for path, entry in before.items() if b"host1" not in path}
+    run = collect().ok()
+    for name in ("plain", "sealed"):
+        assert "%s: 1 collected" % name in said(run, "host1") and story.listed("host1", name)[0] == story.on("host1", name)[0]
+        assert len(story.listed("host1", name)) == 2
+    assert {path: entry for path, entry in collected(story).items() if b"host1" not in path} == others
+    assert os.listdir(on_controller) == []
+    story.fleet.write_inventory({"appstate_apps": story.apps})
 
 
 def test_a_full_disk_of_the_collector_fails_and_leaves_nothing(story):

@@ -67,7 +67,8 @@ class SecretsWatch:
             told = {kind: _read(os.path.join(process, kind)) for kind in ("cmdline", "environ")}
         except OSError:
             return
-        program = os.path.basename(told["cmdline"].partition(b"\0")[0]).decode("utf-8", "replace")
+        # Of a title like "sshd: root@notty", which stands where arguments did, what is before the colon.
+        program = os.path.basename(told["cmdline"].partition(b"\0")[0].partition(b":")[0]).decode("utf-8", "replace")
         self.programs[program] = self.programs.get(program, 0) + 1
         for kind, content in told.items():
             self.seen.update((name, kind, program) for name, secret in self._secrets.items() if secret in content)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 # Clocks of hosts differ by so many seconds without anybody having to know; what is later than that is from the future.
 CLOCKS_DIFFER = 600
 
+
 def stamp(time):
     """``YYYYMMDDTHHMMSSZ`` of an aware datetime (ISO 8601, basic format, UTC)."""
     return time.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")

@@ -65,7 +65,7 @@ WITHOUT_OBJECTIVES = {"objectives": {"rpo_seconds": None, "rto_seconds": None}, 
     (dict(WITHOUT_OBJECTIVES, has_drill=True), WARNING, "it was never drilled"),
     ({"drill_within_seconds": 2 * DAY, "drills": [drill(drilled="2026-11-26T03:00:00Z")]}, GOOD, None),
     ({"drill_within_seconds": 2 * DAY, "drills": [drill(drilled="2026-11-26T02:00:00Z")]}, WARNING,
-     "the last drill was 2 d 1 h ago, and by its schedule it is never more than 2 d"),
+     "the last drill was 2 d 1 h ago, and by its schedule it is overdue after 2 d"),
     ({"drill_within_seconds": None, "drills": [drill(drilled="2025-11-26T02:00:00Z")]}, GOOD, None),
     # A host with an older version of the collection does not tell of it.
     ({"drills": [drill(drilled="2025-11-26T02:00:00Z")]}, GOOD, None),
