@@ -224,12 +224,13 @@ class Seen:
     def look(self, pid, main):
         """Takes one process in; it may end meanwhile."""
         try:
-            with open("/proc/%s/cmdline" % pid, "rb") as stream:
-                ours = b"/appstate-backup\0" in stream.read()
+            ours = _is_ours(pid)
             held = [os.readlink("/proc/%s/fd/%s" % (pid, name)) for name in os.listdir("/proc/%s/fd" % pid)]
             # After what it holds: rights only become fewer, so that it had no more than these when it opened that.
             with open("/proc/%s/status" % pid, encoding="utf-8") as stream:
                 told = dict(line.split(":", 1) for line in stream)
+            # Still: a program that it has become meanwhile, such as zstd, has all rights of root again.
+            ours = ours and _is_ours(pid)
         except (OSError, ValueError):
             return
         if not ours or int(pid) == main:
@@ -245,6 +246,11 @@ class Seen:
             return
         if has or told["NoNewPrivs"].strip() != "1":
             self.odd.add("a child that is user id %d has %x, NoNewPrivs %s" % (uid, has, told["NoNewPrivs"].strip()))
+
+
+def _is_ours(pid):
+    with open("/proc/%s/cmdline" % pid, "rb") as stream:
+        return b"/appstate-backup\0" in stream.read()
 
 
 def watched(world):

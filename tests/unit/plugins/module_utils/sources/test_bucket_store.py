@@ -17,7 +17,7 @@ import traceback
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts
+from ansible_collections.appstate.backup.plugins.module_utils.remotes import attempts, rclone
 from ansible_collections.appstate.backup.plugins.module_utils.sources.bucket_store import BucketStore
 from ansible_collections.appstate.backup.plugins.module_utils.sources.objects import Objects
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, RemoteError, RestoreError
