@@ -208,6 +208,8 @@ def test_one_that_is_interrupted_says_so_and_the_others_are_not_begun(command, r
     said, errors = process.communicate(timeout=30)
     assert process.returncode == 1 and "Traceback" not in errors, errors
     told, = json.loads(said)
-    assert told["problem"] == "app notes: drill: health: the drill was interrupted." and records(command) == [told]
+    # What is booted is ready before the drill has looked at it for the first time, or after.
+    assert told["problem"] in ["app notes: drill: %s: the drill was interrupted." % check for check in ("boot", "health")]
+    assert records(command) == [told]
     assert [path for unused, path, unused in server.received] == ["/start", "/fail"]
     assert not os.path.exists(command.host.place("state", "drills", "wiki.json")) and command.host.left() == []
