@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
@@ -272,8 +273,11 @@ class _Restoring(Verb):
     def prepare(self):
         self._backup = self.back_up()
         backed_up = self.live()
+        backed_up_rows = self.host.notes()
         self.host.damage()
+        self.host.crash()
         self.host.write("data/notes.db-journal", b"stale")
+        self._rows = self.host.notes(), backed_up_rows
         if b"uploads/3/3.bin" in backed_up:
             shutil.rmtree(self.host.at("uploads/3"))
         self.before = self.live()
@@ -291,12 +295,14 @@ class _Restoring(Verb):
     def roll_back(self):
         self.restorer().roll_back()
         need(self.live() == self.before, "not rolled back to the byte: %s", differences(self.before, self.live()))
+        need(self.host.notes() == self._rows[0], "after rolling back it has %s rows, not %s", self.host.notes(), self._rows[0])
         self.nothing_left()
 
     def restore(self):
         self.restorer().restore()
         need(without_asides(self.live()) == self.new, "not what the backup holds: %s",
              differences(self.new, without_asides(self.live())))
+        need(self.host.notes() == self._rows[1], "after the restore it has %s rows, not %s", self.host.notes(), self._rows[1])
         self.nothing_left(pending=True)
 
     def commit(self):
@@ -310,8 +316,20 @@ class _Restoring(Verb):
         need(found == self.before or without_asides(found) == self.new, "neither old nor new after %s: %s",
              ended.error, differences(self.before, found))
 
+    def starts(self):
+        """An application that starts now, as on a machine that boots, has all that was committed before, or all that the
+        backup holds, or no database yet."""
+        if not os.path.exists(self.host.at(DATABASE)):
+            return
+        try:
+            found = self.host.notes()
+        except sqlite3.Error as error:
+            raise Bad("the application that starts finds its database malformed: %s" % error)
+        need(found in self._rows, "the application that starts finds %s rows, not %s", found, self._rows)
+
     def refuses_backups_while_half(self):
         """Live state is wholly old or wholly new, or else it is known not to be."""
+        self.starts()
         found = self.live()
         if found == self.before or without_asides(found) == self.new:
             return

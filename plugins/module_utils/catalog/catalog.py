@@ -13,7 +13,6 @@ backup of that name goes when the newer one is listed already.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -22,15 +21,14 @@ from ..archive.generation import problem_of
 from ..archive.manifest import ID, MOST, parse_manifest
 from ..archive.streams import ALL_ENDINGS
 from ..naming import STEM
-from ..sqlite.copying import copy_descriptor
 from ..system import files
+from ..system.copying import link_or_copy
 from ..system.errors import AppStateError, ArchiveError, ConfigurationError, SourceError
 from ..system.times import parse_time
 from . import generations
 from .holds import held_ids
 
 PARTIAL = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,199})(\.tar\.(zst|gz)(\.age)?|\.json)\.partial\Z")
-_CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
 class Backup:
@@ -292,7 +290,7 @@ class Publication:
         """
         partial = self._partial(self._ending)
         os.unlink(partial, dir_fd=self._directory)
-        _link_or_copy(directory, name, partial, self._directory)
+        link_or_copy(directory, name, self._directory, partial)
         empty, self.descriptor = self.descriptor, os.open(partial, files.READ, dir_fd=self._directory)
         os.close(empty)
 
@@ -376,7 +374,7 @@ def roll(directory, directory_path, backup, stem):
     try:
         _write_new(directory, ".%s.json.partial" % stem, manifest)
         os.fsync(directory)
-        _link_or_copy(directory, backup.stem + ending, stem + ending)
+        link_or_copy(directory, backup.stem + ending, directory, stem + ending)
         os.rename(".%s.json.partial" % stem, stem + ".json", src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         remove_partial(directory, stem)
@@ -384,27 +382,6 @@ def roll(directory, directory_path, backup, stem):
     os.fsync(directory)
     remove(directory, backup)
     return Backup(backup.id, manifest, os.path.join(directory_path, stem + ending), stem=stem)
-
-
-def _link_or_copy(directory, old, new, there=None):
-    """A second name for a file, perhaps in another directory; where there cannot be one, a copy."""
-    there = directory if there is None else there
-    try:
-        os.link(old, new, src_dir_fd=directory, dst_dir_fd=there, follow_symlinks=False)
-        return
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-    source = os.open(old, files.READ, dir_fd=directory)
-    try:
-        copy = os.open(new, files.CREATE, 0o600, dir_fd=there)
-        try:
-            copy_descriptor(source, copy)
-            os.fsync(copy)
-        finally:
-            os.close(copy)
-    finally:
-        os.close(source)
 
 
 def _write_new(directory, name, manifest):

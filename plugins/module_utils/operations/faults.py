@@ -18,9 +18,9 @@ from ..source import CommandSource, Reference
 from ..sources.checking import COPY, checks_of
 from ..sources.formats import Proof
 from ..sqlite import breaking
-from ..sqlite.copying import copy_file
 from ..sqlite.header import SIDECARS
 from ..system import files
+from ..system.copying import copy_file
 from ..system.errors import ConfigurationError, DatabaseError
 from .inquiry import Inquiry
 from .version import understood_version

@@ -17,8 +17,8 @@ from ..archive.manifest import ID, MOST, parse_manifest
 from ..archive.origin import FileOrigin
 from ..catalog import catalog
 from ..monitor import audit
-from ..sqlite.copying import copy_descriptor
 from ..system import files
+from ..system.copying import copy_descriptor
 from ..system.errors import NO_SPACE, AppStateError, ArchiveError, SourceError, SpaceError
 from ..system.locks import AppLock
 from .backup import open_own_directory

@@ -17,11 +17,11 @@ import re
 import secrets
 import stat
 
-from ..sqlite.copying import copy_descriptor
 from ..sqlite.examine import start_examination
 from ..sqlite.header import SIDECARS
 from ..sqlite.sandbox import give_to_sandbox, owner_of, read_header
 from ..sqlite.snapshot import take_snapshot
+from ..system.copying import CANNOT_LINK, copy_descriptor
 from ..system.errors import AppStateError, ChildError, ConfigurationError, DatabaseError, SourceError, refused
 from ..system.files import CREATE, DIRECTORY, READ, exists_at, give, need_space, open_directory, remove_if_there
 from ..system.process import Limits, run_child
@@ -32,7 +32,6 @@ COPY = "snapshot.db"
 FALLBACK = "/var/tmp"
 # In the names of the rooms that copies are made in.
 _ROOM = "sqlite-snapshot"
-_CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 class Target:
@@ -218,7 +217,7 @@ def _give_name(there, name, directory, final, path, force):
         except FileExistsError as error:
             raise ConfigurationError("exists already", path=path, remedy="Choose another name") from error
         except OSError as error:
-            if error.errno not in _CANNOT_LINK:
+            if error.errno not in CANNOT_LINK:
                 raise
         # A file system without hard links, where there is no better way than to look first.
         if exists_at(directory, final):

@@ -4,9 +4,13 @@
 
 """The second half of a restore: old state aside, new state into its place, and the way back.
 
-All of it is renames within one file system. What has happened can be read off the disk at any moment: a target whose
+All of it is names within one file system. What has happened can be read off the disk at any moment: a target whose
 aside copy exists has been moved; one whose staged copy is gone has been replaced. So each step can be gone on with, or
 undone, after a kill.
+
+An application may start between a kill and the next call, when the machine boots. So a database never lies without its
+log at a live path, nor beside the log of another one (https://www.sqlite.org/howtocorrupt.html, section 1.4): sidecars get
+a second name first, then the database is moved, then their first names go.
 
 A swap's targets are dictionaries, since they stand in the journal: ``path``, ``new`` (whether the backup has it),
 ``aside`` (name its old state gets, or None where there was none), ``sidecars`` (``path`` and ``aside`` likewise).
@@ -15,9 +19,12 @@ A swap's targets are dictionaries, since they stand in the journal: ``path``, ``
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import contextmanager
 
 from ..sources.files import ASIDE
 from ..system import files
+from ..system.copying import link_or_copy
 from ..system.errors import RestoreError
 from ..system.trees import remove_tree
 from .places import TREE
@@ -63,9 +70,11 @@ class Swap:
         for target in self._targets:
             for sidecar in target["sidecars"]:
                 if sidecar["aside"]:
-                    self._rename(sidecar["path"], sidecar["aside"])
+                    self._name_twice(sidecar["path"], sidecar["aside"])
             if target["aside"]:
                 self._rename(target["path"], target["aside"])
+            for sidecar in target["sidecars"]:
+                self._take_away(sidecar)
             if target["new"]:
                 self._make_parents(target["path"], on_make)
                 self._rename(self._staged(target), target["path"])
@@ -83,21 +92,40 @@ class Swap:
     def back(self):
         """Puts everything where it was before ``forward`` began, to the byte; does no harm when done twice."""
         for number, target in reversed(list(enumerate(self._targets))):
-            swapped = self._swapped(target)
-            for place, sidecar in enumerate(target["sidecars"]):
-                if not swapped and not sidecar["aside"]:
-                    continue
-                self._put_back(sidecar, b"%d-%d" % (number, place), swapped)
-            if swapped:
+            if self._swapped(target):
                 self._set_apart(target["path"], b"%d" % number)
-            if target["aside"] and self._exists(target["aside"]):
-                self._rename(target["aside"], target["path"])
+                for place, sidecar in enumerate(target["sidecars"]):
+                    self._put_back(sidecar, b"%d-%d" % (number, place))
+                if target["aside"]:
+                    self._rename(target["aside"], target["path"])
+            for sidecar in target["sidecars"]:
+                self._end_second_name(target, sidecar)
 
-    def _put_back(self, sidecar, name, swapped):
+    def _take_away(self, sidecar):
+        """What is beside an old database has its other name, but for a directory: that is moved."""
+        if not sidecar["aside"]:
+            self._refuse_taken(sidecar["path"])
+        elif self._exists(sidecar["aside"]):
+            self._delete(sidecar["path"])
+        else:
+            self._rename(sidecar["path"], sidecar["aside"])
+
+    def _put_back(self, sidecar, name):
+        """Only what waits aside takes the place of what is live: a directory may have come back before a kill."""
         waits = bool(sidecar["aside"]) and self._exists(sidecar["aside"])
-        if waits or (swapped and not sidecar["aside"]):
+        if waits or not sidecar["aside"]:
             self._set_apart(sidecar["path"], name)
-        if waits:
+        if waits and not self._name_twice(sidecar["aside"], sidecar["path"]):
+            self._rename(sidecar["aside"], sidecar["path"])
+
+    def _end_second_name(self, target, sidecar):
+        """Beside a database that lies at its place the truth is what is live, also where that is no log any more: an
+        application that ran meanwhile has taken it into the database."""
+        if not sidecar["aside"] or not self._exists(sidecar["aside"]):
+            return
+        if self._exists(target["path"]) or self._exists(sidecar["path"]):
+            self._delete(sidecar["aside"])
+        else:
             self._rename(sidecar["aside"], sidecar["path"])
 
     def _swapped(self, target):
@@ -133,22 +161,40 @@ class Swap:
         self._delete(place)  # A rollback that was cut off may have come this far before.
         self._rename(path, place)
 
+    def _name_twice(self, old, new):
+        """A second name, or a copy, for what is no directory; returns whether there is one."""
+        found = files.lookup(self._root, old)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            return False
+        with self._both_ends(old, new) as ends:
+            link_or_copy(*ends)
+        return True
+
     def _rename(self, old, new):
-        """rename(2) that never replaces anything, with both directories on disk when it returns."""
-        if self._exists(new):
-            raise RestoreError("is there already, so nothing was moved there", path=new,
-                               remedy="Something still writes to the application's files; stop it, and roll back")
+        """rename(2) that never replaces anything."""
+        with self._both_ends(old, new) as (old_parent, old_name, new_parent, new_name):
+            os.rename(old_name, new_name, src_dir_fd=old_parent, dst_dir_fd=new_parent)
+
+    @contextmanager
+    def _both_ends(self, old, new):
+        """``(directory, name, directory, name)`` for a change of names; both directories are on disk when it has been left."""
+        self._refuse_taken(new)
         old_parent, old_name = files.open_parent(self._root, old)
         try:
             new_parent, new_name = files.open_parent(self._root, new)
             try:
-                os.rename(old_name, new_name, src_dir_fd=old_parent, dst_dir_fd=new_parent)
+                yield old_parent, old_name, new_parent, new_name
                 os.fsync(new_parent)
                 os.fsync(old_parent)
             finally:
                 os.close(new_parent)
         finally:
             os.close(old_parent)
+
+    def _refuse_taken(self, path):
+        if self._exists(path):
+            raise RestoreError("is there already, so nothing was moved there", path=path,
+                               remedy="Something still writes to the application's files; stop it, and roll back")
 
     def _delete(self, path):
         try:

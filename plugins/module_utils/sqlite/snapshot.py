@@ -23,10 +23,10 @@ import os
 import sqlite3
 import time
 
+from ..system.copying import copy_file
 from ..system.errors import AppStateError, BusyError, ChildError, ConfigurationError, SourceError
 from ..system.files import as_bytes
 from ..system.process import Limits, run_child, start_child
-from .copying import copy_file
 from .header import SIDECARS
 from .sandbox import (clear_errors, create_database, is_busy, open_live, open_live_reserved, open_live_whole, owner_of,
                       pause, read_header, uri_of)

@@ -34,6 +34,8 @@ class Kill(Row):
                  "the manifest appears before its archive"),
         Mutation("operations/restore.py", "self._journal.write(phase=SWAPPING, targets=targets, stores=stores)",
                  "self._journal.write(phase=STAGED, targets=targets, stores=stores)", "the journal does not tell of the swap"),
+        Mutation("operations/swap.py", 'self._name_twice(sidecar["path"], sidecar["aside"])',
+                 'self._rename(sidecar["path"], sidecar["aside"])', "a log leaves its place before its database does"),
         Mutation("system/files.py", "    temporary = _temporary(name)\n", "    temporary = as_bytes(name)\n",
                  "journals and status are written in place"),
     )

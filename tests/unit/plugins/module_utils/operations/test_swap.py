@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sqlite3
+import stat
 import tempfile
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +76,16 @@ class Prepared:
         """What is not staged."""
         return {path: content for path, content in tree(self.root).items() if not path.startswith(STAGING)}
 
+    def refuse_mixed(self, before):
+        """A live database is the old one with all that is beside it, or the new one with nothing of the old one."""
+        found = self.live()
+        for path in [path for path in found if path.endswith("db")]:
+            logs = {path + end for end in SIDECARS if path + end in found}
+            if found[path].startswith("old"):
+                assert logs == {path + end for end in SIDECARS if path + end in before}
+            else:
+                assert not logs
+
     def forward(self):
         self.swap.forward(self.made.extend)
 
@@ -87,9 +101,9 @@ class Prepared:
 
 
 def interrupted(run, point):
-    """Runs until the ``point``-th rename or mkdir, which is not made; says whether it came to that."""
+    """Runs until the ``point``-th change of names, which is not made; says whether it came to that."""
     done = [0]
-    real = {name: getattr(os, name) for name in ("rename", "mkdir")}
+    real = {name: getattr(os, name) for name in ("rename", "mkdir", "link", "unlink")}
 
     def counting(name):
         def call(*arguments, **words):
@@ -133,6 +147,137 @@ def test_back_twice_gives_the_old_state_whenever_forward_was_cut_off(cases, poin
         if written:  # Directories that the writing application needed were not made by the swap.
             before, after = ({path: told for path, told in found.items() if told} for found in (before, after))
         assert after == before
+    finally:
+        prepared.close()
+
+
+def no_links(monkeypatch):
+    """As on FAT: link(2) is refused, and each of two names is a file of its own."""
+    def refuse(*unused, **words):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@settings(max_examples=150)
+@given(cases=CASES, point=st.integers(1, 30), back_point=st.integers(0, 30), links=st.booleans())
+def test_a_log_is_never_without_its_database_nor_beside_another(cases, point, back_point, links):
+    """An application that starts between a kill and the next call has one state or the other, or no database at all."""
+    prepared = Prepared(cases)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if not links:
+            no_links(monkeypatch)
+        try:
+            before = prepared.live()
+            interrupted(prepared.forward, point)
+            prepared.refuse_mixed(before)
+            if back_point:
+                interrupted(prepared.back, back_point)
+                prepared.refuse_mixed(before)
+            prepared.back()
+            assert prepared.live() == before
+        finally:
+            prepared.close()
+
+
+def cut_off_application(path, journal):
+    """A database as an application leaves it that a power cut stops: what it committed last is in the log alone."""
+    pid = os.fork()
+    if pid == 0:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = %s" % journal)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA cache_size = 5")
+        connection.execute("CREATE TABLE notes (text)")
+        for unused in range(20):
+            connection.execute("INSERT INTO notes VALUES (hex(randomblob(2000)))")
+        if journal == "delete":  # Half of another transaction is in the file already.
+            connection.execute("BEGIN")
+            connection.execute("UPDATE notes SET text = hex(randomblob(2000))")
+            os._exit(0 if os.path.exists(path + "-journal") else 1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def use(path):
+    """The rows that an application finds, or None where there is no table; it commits another one."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        try:
+            found, = connection.execute("SELECT count(*) FROM notes").fetchone()
+        except sqlite3.OperationalError:
+            connection.execute("CREATE TABLE other (text)")
+            return None
+        connection.execute("INSERT INTO notes VALUES ('later')")
+        return found
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("back_point", [0, 1, 2, 3, 4, 5, 6, 7, 8])
+def test_an_application_that_runs_between_a_kill_and_the_undo_loses_nothing_that_was_there(journal, back_point):
+    for point in range(1, 30):
+        prepared = Prepared({})
+        try:
+            path = os.path.join(prepared.root, "db")
+            cut_off_application(path, journal)
+            os.makedirs(os.path.join(prepared.root, STAGING, "tree"))
+            with closing(sqlite3.connect(os.path.join(prepared.root, STAGING, "tree", "db"))) as new:
+                new.executescript("CREATE TABLE notes (text); INSERT INTO notes VALUES ('restored');")
+            targets = plan_targets(Plan([Target("db", "sqlite", present=True)]))
+            prepared.content["targets"] = name_asides(prepared.descriptor, targets, STAMP)
+            prepared.swap = Swap(prepared.descriptor, prepared.content, Ownership())
+            was_cut = interrupted(prepared.forward, point)
+            if back_point:
+                interrupted(prepared.back, back_point)
+            found = use(path)
+            assert found in (20, 1, None)
+            prepared.back()
+            assert use(path) == (21 if found == 20 else 20)
+            if not was_cut:
+                return
+        finally:
+            prepared.close()
+    raise AssertionError("the swap has no end")
+
+
+def test_a_directory_that_goes_where_the_database_goes_is_moved_with_it():
+    prepared = Prepared({"db": {"old": True, "new": True, "sidecars": set()}})
+    try:
+        write(os.path.join(prepared.root, "db-replica", "generation"), "old replica")
+        before = prepared.live()
+        target, = prepared.content["targets"]
+        target["sidecars"].append({"path": "db-replica", "aside": "db-replica.before-restore-" + STAMP})
+        prepared.forward()
+        assert not os.path.exists(os.path.join(prepared.root, "db-replica"))
+        prepared.back()
+        assert prepared.live() == before
+    finally:
+        prepared.close()
+
+
+def test_a_copy_has_all_that_a_link_would_have(monkeypatch):
+    prepared = Prepared({"db": {"old": True, "new": True, "sidecars": {"-wal"}}})
+    try:
+        no_links(monkeypatch)
+        path = os.path.join(prepared.root, "db-wal")
+        os.chmod(path, 0o640)
+        os.utime(path, ns=(1, 2))
+        prepared.forward()
+        prepared.back()
+        found = os.stat(path)
+        assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (0o640, 2)
+    finally:
+        prepared.close()
+
+
+def test_a_log_that_somebody_begins_meanwhile_is_not_taken_for_the_new_database_s(monkeypatch):
+    prepared = Prepared({"db": {"old": True, "new": True, "sidecars": set()}})
+    try:
+        write(os.path.join(prepared.root, "db-wal"), "somebody's")
+        with pytest.raises(RestoreError, match="db-wal.*is there already"):
+            prepared.forward()
     finally:
         prepared.close()
 

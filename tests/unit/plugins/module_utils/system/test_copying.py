@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.sqlite.copying import copy_file
+from ansible_collections.appstate.backup.plugins.module_utils.system.copying import copy_file
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
 
 
