@@ -20,7 +20,7 @@ import json
 import os
 
 from ..system import files
-from ..system.errors import RestoreError
+from ..system.errors import RestoreError, refused
 
 FORMAT = 1
 MOST = 64 * 1024 * 1024
@@ -90,14 +90,22 @@ class Journal:
             os.close(directory)
 
     def write(self, **changes):
-        """Replaces the journal on disk; with what it says fsynced, the step it announces may begin."""
-        self.content = dict(self.content or {"format": FORMAT}, **changes)
-        directory = files.private_directory(self._directory_path)
+        """Replaces the journal on disk; with what it says fsynced, the step it announces may begin.
+
+        Raises:
+            AppStateError: it cannot be written; ``content`` is as it was.
+        """
+        content = dict(self.content or {"format": FORMAT}, **changes)
         try:
-            data = json.dumps(self.content, sort_keys=True, indent=1).encode("ascii") + b"\n"
-            files.write_atomically(directory, self._name, data)
-        finally:
-            os.close(directory)
+            directory = files.private_directory(self._directory_path)
+            try:
+                data = json.dumps(content, sort_keys=True, indent=1).encode("ascii") + b"\n"
+                files.write_atomically(directory, self._name, data)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise refused(error, "the journal of a restore could not be written", path=self.path)
+        self.content = content
 
     def replace(self, content):
         """Puts another content in its place: that of the restore before."""

@@ -215,8 +215,9 @@ class Restore:
         with self._select() as selected:
             content = self._new_content(selected)
             if not validate_only:
+                self._refuse_pending(content)
                 if phase == RESTORED and not self._request.force:
-                    return self._already_restored(content)
+                    return self._already_restored()
                 if phase == STAGED and state == "staged" and self._same(content):
                     return Outcome("staged", False, self._journal.content)
             self._look_above(content)
@@ -255,12 +256,13 @@ class Restore:
     def _stage(self):
         with self._select() as selected:
             content = self._new_content(selected)
-            if self._journal.phase == RESTORED and not self._request.force:
-                return self._already_restored(content)
+            self._refuse_pending(content)
             if self._journal.phase == STAGED:
                 if self._same(content):
                     return Outcome("staged", False, self._journal.content, self._ended)
                 self._discard()
+            if self._journal.phase == RESTORED and not self._request.force:
+                return self._already_restored()
             self._look_above(content)
             self._journal.write(phase=STAGING, earlier=self._journal.content, **content)
             try:
@@ -292,23 +294,29 @@ class Restore:
         content["targets"] = plan_targets(plan)
         content["stores"] = staging.stores
 
-    def _already_restored(self, content):
-        if self._same(content):
-            return Outcome("restored", False, self._journal.content, self._ended)
-        raise RestoreError("an earlier restore (of %s) is neither committed nor rolled back"
-                           % self._journal.content["backup"], path=self._request.root,
-                           remedy="Commit it or roll it back first; with force its old state stays aside: %s"
-                                  % ", ".join(asides_of(self._journal.content)))
+    def _already_restored(self):
+        return Outcome("restored", False, self._journal.content, self._ended)
+
+    def _refuse_pending(self, content):
+        """Without force nothing goes over another restore that waits for its commit, also where that one is hidden: what
+        is staged now may have been forced over it."""
+        known = self._journal.content
+        if self._journal.phase == STAGED and not self._same(content):
+            known = known["earlier"]
+        if known is None or known["phase"] != RESTORED or self._request.force or _are_same(known, content):
+            return
+        raise RestoreError("an earlier restore (of %s) is neither committed nor rolled back" % known["backup"],
+                           path=self._request.root, remedy="Commit it or roll it back first; with force its old state stays "
+                                                           "aside: %s" % ", ".join(asides_of(known)))
 
     def _same(self, content):
-        return all(self._journal.content[key] == content[key] for key in ("backup", "archive", "only", "size"))
+        return _are_same(self._journal.content, content)
 
     def _restore(self):
         self._journal.refuse_other(self._request.transaction)
-        if self._journal.phase == RESTORED and not self._request.force:
-            with self._select() as selected:
-                return self._already_restored(self._new_content(selected))
-        self._stage()
+        outcome = self._stage()
+        if self._journal.phase == RESTORED:
+            return outcome
         self._refuse_held()
         self._swap()
         return Outcome("restored", True, self._journal.content, self._ended)
@@ -326,10 +334,10 @@ class Restore:
             swap.forward(self._note_made)
             for unused, store, state in self._stores():
                 store.forward(state)
+            self._journal.write(phase=RESTORED)
         except BaseException:
             self._undo()
             raise
-        self._journal.write(phase=RESTORED)
         self._staging(self._journal.content).discard()
 
     def _store(self, path):
@@ -385,7 +393,7 @@ class Restore:
         self._discard()
 
     def _undo(self):
-        self._journal.write(phase=ROLLING_BACK)
+        self._record_undo()
         for unused, store, state in self._stores():
             store.back(state)
         try:
@@ -397,8 +405,20 @@ class Restore:
                                path=self._request.root, remedy="Mend that, then roll back again: it goes on from there. Until "
                                                                "then no backup is taken")
         # Live state is as it was; from here on a killed run leaves only what is discarded.
-        self._journal.write(phase=STAGING)
+        try:
+            self._journal.write(phase=STAGING)
+        except AppStateError as error:
+            raise RestoreError("what was there before is back in its place, but %s" % error.message, path=self._journal.path,
+                               remedy="Mend that, then roll back again. Until then no backup is taken")
         self._discard()
+
+    def _record_undo(self):
+        """A full disk is no reason to leave live state half old and half new, where the journal tells of a swap already."""
+        try:
+            self._journal.write(phase=ROLLING_BACK)
+        except AppStateError:
+            if Journal(self._app, self._machine, self._request.root).phase not in (SWAPPING, ROLLING_BACK):
+                raise
 
     def _discard(self):
         """Removes the staging directory, and a root that was made for this restore and is empty; the journal last.
@@ -496,3 +516,8 @@ class Restore:
             if found is not None:
                 places[found.st_dev, found.st_ino] = os.path.join(self._request.root, path)
         return places
+
+
+def _are_same(known, content):
+    """Whether two contents of a journal are about the same restore."""
+    return all(known[key] == content[key] for key in ("backup", "archive", "only", "size"))

@@ -15,9 +15,10 @@ import pytest
 from ansible_collections.appstate.backup.plugins.module_utils.archive.manifest import FORMAT, Manifest
 from ansible_collections.appstate.backup.plugins.module_utils.system.times import stamp
 from ansible_collections.appstate.backup.plugins.module_utils.catalog import catalog
-from ansible_collections.appstate.backup.plugins.module_utils.system import files
+from ansible_collections.appstate.backup.plugins.module_utils.system import copying, files
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ArchiveError, ConfigurationError, SourceError)
+from ansible_collections.appstate.backup.tests.unit.plugins.no_links import cannot_link
 
 BEGIN = datetime.datetime(2026, 11, 19, 3, 0, 0, tzinfo=datetime.timezone.utc)
 DIGEST = "0" * 64
@@ -279,12 +280,6 @@ def roll(store, id, stem="notes-03"):
     return catalog.roll(store.descriptor, store.path, backup_of(store, id), stem)
 
 
-def cannot_link(monkeypatch):
-    def refuse(*unused, **unused_words):
-        raise OSError(1, "Operation not permitted")
-    monkeypatch.setattr(os, "link", refuse)
-
-
 def content_of(store, name):
     with open(os.path.join(store.path, name), "rb") as file:
         return file.read()
@@ -373,7 +368,7 @@ def test_a_copy_that_fails_leaves_the_backup_as_it_was(store, monkeypatch):
     def full(source, target):
         os.write(target, b"half")
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(catalog, "copy_descriptor", full)
+    monkeypatch.setattr(copying, "copy_descriptor", full)
     id = store.publish(0)
     with pytest.raises(OSError):
         roll(store, id)

@@ -23,6 +23,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.system.errors impo
     AppStateError, ArchiveError, LockedError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
 from ansible_collections.appstate.backup.tests.unit.plugins.form import sampled
+from ansible_collections.appstate.backup.tests.unit.plugins.no_links import cannot_link
 
 STRIDE = sampled(5)
 
@@ -266,9 +267,7 @@ def test_what_others_can_write_or_name_is_copied_not_linked(collector):
 
 
 def test_a_file_system_without_links_gets_a_copy(collector, monkeypatch):
-    def refuse(*unused, **words):
-        raise OSError(1, "no links here")
-    monkeypatch.setattr(os, "link", refuse)
+    cannot_link(monkeypatch)
     path = collector.made()
     collector.take(path, move=True)
     assert len(collector.listed()) == 1 and os.listdir(collector.way) == []

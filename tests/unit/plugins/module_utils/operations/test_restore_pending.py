@@ -10,7 +10,10 @@ import os
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError, RestoreError
+from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Restore
+from ansible_collections.appstate.backup.plugins.module_utils.operations.swap import Swap
+from ansible_collections.appstate.backup.plugins.module_utils.system import files
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import ArchiveError, RestoreError, SpaceError
 
 
 def test_a_pending_restore_of_another_backup_is_not_covered_up(host, tree):
@@ -135,3 +138,104 @@ def test_a_rollback_that_the_system_stops_says_how_it_goes_on(host, tree, monkey
         host.backup()
     assert host.restore().roll_back().changed
     assert tree(host.root) == before
+
+
+def test_what_was_staged_over_a_pending_restore_does_not_hide_it(host, tree):
+    """Staged with force; another restore without it does not take the place of what waits for its commit."""
+    host.fill()
+    first = host.backup().backup
+    host.add_notes(1)
+    second = host.backup().backup
+    host.add_notes(1)
+    third = host.backup().backup
+    host.restore({"which": first.id}).restore()
+    restored = tree(host.root)
+    host.restore({"which": second.id, "force": True}).stage()
+    staged = tree(host.root)
+    late = {"which": third.id}
+    for step in (host.restore(late).restore, host.restore(late).stage, lambda: host.restore(late).predict("restored", False)):
+        with pytest.raises(RestoreError, match="an earlier restore \\(of %s\\) is neither committed nor rolled back" % first.id):
+            step()
+        assert tree(host.root) == staged
+    again = host.restore({"which": first.id}).restore()
+    assert (again.state, again.to_dict()["backup"]["id"]) == ("restored", first.id)
+    assert tree(host.root) == restored and host.notes() == 20
+    assert host.restore().roll_back().changed and host.notes() == 22
+
+
+class FullDisk:
+    """The state directory takes no journal from the moment on that one says a certain phase, or a certain step begins."""
+
+    def __init__(self, monkeypatch, sign):
+        self.is_full = False
+        real = files.write_atomically
+
+        def write(directory, name, data, *rest):
+            if name.startswith("restore-") and (self.is_full or sign in data):
+                self.is_full = True
+                raise OSError(28, os.strerror(28))
+            real(directory, name, data, *rest)
+        self._patch = monkeypatch.context()
+        self._patch.__enter__().setattr(files, "write_atomically", write)
+
+    def gets_space(self):
+        self._patch.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("sign", [b'"made": [\n  "data"\n', b'"phase": "restored"'])
+def test_a_swap_that_cannot_be_recorded_is_undone_although_that_cannot_be_recorded_either(host, tree, monkeypatch, sign):
+    host.fill()
+    host.backup()
+    if b"made" in sign:
+        os.rename(host.at("data"), host.at("away"))
+    else:
+        host.damage()
+    before = tree(host.root)
+    disk = FullDisk(monkeypatch, sign)
+    with pytest.raises(RestoreError, match="restore-notes.json: what was there before is back in its place, .*no space is left"):
+        host.restore().restore()
+    assert disk.is_full and without_staging(tree(host.root)) == before
+    with pytest.raises(RestoreError, match="cut off in the middle"):
+        host.backup()
+    disk.gets_space()
+    assert host.restore().roll_back().changed
+    assert tree(host.root) == before and host.left() == []
+
+
+def test_a_swap_that_was_killed_is_undone_on_a_full_disk(host, tree, monkeypatch):
+    host.fill()
+    host.backup()
+    host.damage()
+    before = tree(host.root)
+    with monkeypatch.context() as killed:
+        killed.setattr(Restore, "_undo", lambda self: None)
+        killed.setattr(Swap, "_make_parents", lambda self, *unused: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            host.restore().restore()
+    assert without_staging(tree(host.root)) != before
+    disk = FullDisk(monkeypatch, b"")
+    with pytest.raises(RestoreError, match="what was there before is back in its place"):
+        host.restore().roll_back()
+    assert disk.is_full and without_staging(tree(host.root)) == before
+    disk.gets_space()
+    assert host.restore().roll_back().changed
+    assert tree(host.root) == before and host.left() == []
+
+
+def test_a_rollback_that_cannot_be_recorded_is_not_begun(host, tree, monkeypatch):
+    host.fill()
+    host.backup()
+    host.damage()
+    before = tree(host.root)
+    host.restore().restore()
+    restored = tree(host.root)
+    disk = FullDisk(monkeypatch, b"rolling back")
+    with pytest.raises(SpaceError, match="restore-notes.json: the journal of a restore could not be written: no space is left"):
+        host.restore().roll_back()
+    assert tree(host.root) == restored
+    disk.gets_space()
+    assert host.restore().roll_back().changed and tree(host.root) == before
+
+
+def without_staging(found):
+    return {path: told for path, told in found.items() if not path.startswith(b".appstate-")}

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -23,6 +22,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.system import file
 from ansible_collections.appstate.backup.plugins.module_utils.system.accounts import Ownership
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import RestoreError
 from ansible_collections.appstate.backup.plugins.module_utils.system.trees import remove_tree
+from ansible_collections.appstate.backup.tests.unit.plugins.no_links import cannot_link
 
 FAST = "/dev/shm" if os.path.isdir("/dev/shm") else None
 STAMP = "20261119T030000Z"
@@ -151,13 +151,6 @@ def test_back_twice_gives_the_old_state_whenever_forward_was_cut_off(cases, poin
         prepared.close()
 
 
-def no_links(monkeypatch):
-    """As on FAT: link(2) is refused, and each of two names is a file of its own."""
-    def refuse(*unused, **words):
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-    monkeypatch.setattr(os, "link", refuse)
-
-
 @settings(max_examples=150)
 @given(cases=CASES, point=st.integers(1, 30), back_point=st.integers(0, 30), links=st.booleans())
 def test_a_log_is_never_without_its_database_nor_beside_another(cases, point, back_point, links):
@@ -165,7 +158,7 @@ def test_a_log_is_never_without_its_database_nor_beside_another(cases, point, ba
     prepared = Prepared(cases)
     with pytest.MonkeyPatch.context() as monkeypatch:
         if not links:
-            no_links(monkeypatch)
+            cannot_link(monkeypatch)
         try:
             before = prepared.live()
             interrupted(prepared.forward, point)
@@ -260,7 +253,7 @@ def test_a_directory_that_goes_where_the_database_goes_is_moved_with_it():
 def test_a_copy_has_all_that_a_link_would_have(monkeypatch):
     prepared = Prepared({"db": {"old": True, "new": True, "sidecars": {"-wal"}}})
     try:
-        no_links(monkeypatch)
+        cannot_link(monkeypatch)
         path = os.path.join(prepared.root, "db-wal")
         os.chmod(path, 0o640)
         os.utime(path, ns=(1, 2))

@@ -10,8 +10,9 @@ import os
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system.copying import copy_file
+from ansible_collections.appstate.backup.plugins.module_utils.system.copying import copy_file, link_or_copy
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
+from ansible_collections.appstate.backup.tests.unit.plugins.no_links import cannot_link
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, (1 << 20) + 1, 20 << 20])
@@ -51,4 +52,49 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(str(tmp_path / "pipe"))
     with pytest.raises(SourceError, match="not a regular file"):
         copy_file(str(tmp_path / "pipe"), str(tmp_path / "b"))
+    assert not (tmp_path / "b").exists()
+
+
+def named_twice(tmp_path):
+    directory = os.open(str(tmp_path), os.O_RDONLY)
+    try:
+        link_or_copy(directory, "a", directory, "b")
+    finally:
+        os.close(directory)
+    return (tmp_path / "a").stat(), (tmp_path / "b").stat()
+
+
+def test_a_second_name_is_of_the_same_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    first, second = named_twice(tmp_path)
+    assert first.st_ino == second.st_ino
+
+
+def test_where_there_are_no_second_names_a_copy_has_all_that_the_file_has(tmp_path, monkeypatch):
+    cannot_link(monkeypatch)
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+    (tmp_path / "a").chmod(0o640)
+    os.utime(str(tmp_path / "a"), ns=(3, 5))
+    if os.geteuid() == 0:
+        os.chown(str(tmp_path / "a"), 3001, 3002)
+    first, second = named_twice(tmp_path)
+    assert first.st_ino != second.st_ino and (tmp_path / "b").read_bytes() == b"x" * 5000
+    assert all(getattr(first, what) == getattr(second, what) for what in ("st_mode", "st_uid", "st_gid", "st_mtime_ns"))
+
+
+def test_neither_replaces_anything(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "b").write_bytes(b"kept")
+    for prepare in (lambda monkeypatch: None, cannot_link):
+        prepare(monkeypatch)
+        with pytest.raises(FileExistsError):
+            named_twice(tmp_path)
+        assert (tmp_path / "b").read_bytes() == b"kept"
+
+
+def test_a_pipe_has_no_copy(tmp_path, monkeypatch):
+    cannot_link(monkeypatch)
+    os.mkfifo(str(tmp_path / "a"))
+    with pytest.raises(SourceError, match="not a regular file"):
+        named_twice(tmp_path)
     assert not (tmp_path / "b").exists()
