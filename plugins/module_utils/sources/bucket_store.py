@@ -5,8 +5,9 @@
 """Restores a source of type ``bucket``: new state is sent beside the live objects and proven there, then copied over them.
 
 A bucket renames nothing, so old state is copied before. All that a restore has there lies below ``.appstate-<token>/``:
-``new``, ``old``, and ``complete`` from when the whole of the old state is in ``old``. While that is there, a rollback copies
-it back, and begins again wherever one was cut off; where it is not, live objects are as they were.
+``new``, ``old``, and ``complete`` from when the whole of the old state is in ``old``, with the number of its objects. While
+that is there, a rollback copies it back, and begins again wherever one was cut off; where it is not, live objects are as they
+were.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from .objects import ATTEMPTS, OWN, Objects, above, found_here, is_namable, titl
 from .store import Store
 
 NEW, OLD, COMPLETE = "new", "old", "complete"
+# Bytes that the number of old objects takes at most.
+NUMBER = 20
 
 
 class BucketStore(Store):
-    """Restores one BucketSource; its state is no more than each begins with."""
+    """Restores one BucketSource; its state has ``objects``, the number of those that were staged."""
 
     @property
     def title(self):
@@ -44,7 +47,7 @@ class BucketStore(Store):
             except BaseException:
                 self._purge_if_possible(objects, state)
                 raise
-            return dict(state, warnings=new.warnings + self._beyond(objects))
+            return dict(state, objects=new.count, warnings=new.warnings + self._beyond(objects))
 
     def _beyond(self, objects):
         """What no backup of these objects can have."""
@@ -57,14 +60,15 @@ class BucketStore(Store):
 
     def forward(self, state):
         with self._objects() as objects:
-            self._keep_old(objects, _at(state, OLD))
-            attempted(lambda: objects.rclone.put_bytes(b"complete\n", _at(state, COMPLETE)), ATTEMPTS)
-            self._bring(objects, _at(state, NEW), misfits(self._live(objects), self._base))
+            count = self._keep_old(objects, _at(state, OLD))
+            attempted(lambda: objects.rclone.put_bytes(b"%d\n" % count, _at(state, COMPLETE)), ATTEMPTS)
+            self._bring(objects, _at(state, NEW), state["objects"], misfits(self._live(objects), self._base))
 
     def back(self, state):
         with self._objects() as objects:
-            if self._is_complete(objects, state):
-                self._bring(objects, _at(state, OLD))
+            count = self._kept(objects, state)
+            if count is not None:
+                self._bring(objects, _at(state, OLD), count)
                 attempted(lambda: objects.rclone.delete(_at(state, COMPLETE)), ATTEMPTS)
 
     def forget(self, state):
@@ -73,7 +77,7 @@ class BucketStore(Store):
 
     def discard(self, state):
         with self._objects() as objects:
-            if self._is_complete(objects, state):
+            if self._kept(objects, state) is not None:
                 raise RestoreError("the %s still holds old state, which is not deleted" % self.title,
                                    remedy="Roll the restore back first")
             self._purge(objects, state)
@@ -101,16 +105,26 @@ class BucketStore(Store):
         return listed
 
     def _keep_old(self, objects, old):
-        objects.copy("", old, self._live(objects))
+        """Copies the live objects to a path; returns how many there are."""
+        live = self._live(objects)
+        objects.copy("", old, live)
         try:
             self._refuse_different(objects, "", old)
         except RestoreError as error:
             error.remedy = "Something still writes there: let 'service' stop it, then restore again"
             raise
+        return len(live)
 
-    def _bring(self, objects, path, spared=()):
-        """Makes the live objects those at a path, but for some that no backup has; what is right already is not touched."""
+    def _bring(self, objects, path, count, spared=()):
+        """Makes the live objects those at a path, but for some that no backup has; what is right already is not touched.
+
+        Raises:
+            RestoreError: the place lists other than ``count`` objects at the path: what it leaves out would go live, too.
+        """
         want, live = objects.listed(path) or {}, self._live(objects)
+        if len(want) != count:
+            raise RestoreError("the %s lists %d of the %d objects at %s; no live object was touched"
+                               % (self.title, len(want), count, path), remedy="Look at what that place says of it, then roll back")
         missing = {name for name, found in want.items() if name not in live or not live[name].must_be(found)}
         # Not all places copy over what is there.
         gone = {name for name in live if name in missing or (name not in want and name not in spared)}
@@ -129,9 +143,12 @@ class BucketStore(Store):
         _refuse(self.title, wrong)
         objects.compare(self._source.place.at(path), to, _unproven(want, have))
 
-    def _is_complete(self, objects, state):
+    @staticmethod
+    def _kept(objects, state):
+        """How many objects the whole of the old state has, or None while it is not in its place."""
         attempted(objects.rclone.require, ATTEMPTS)
-        return attempted(lambda: objects.rclone.stat(_at(state, COMPLETE)), ATTEMPTS) is not None
+        told = attempted(lambda: objects.rclone.get_bytes(_at(state, COMPLETE), NUMBER), ATTEMPTS)
+        return int(told) if told else None
 
     @staticmethod
     def _purge(objects, state):
@@ -164,6 +181,11 @@ class _Staged:
                 self._look_at(entry, objects)
         finally:
             os.close(top)
+
+    @property
+    def count(self):
+        """How many they are."""
+        return len(self._names)
 
     def _open(self):
         try:

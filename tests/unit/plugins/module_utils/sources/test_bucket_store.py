@@ -316,6 +316,28 @@ class TestRefused:
         host.restore(**words).roll_back()
         assert bucket.read() == LIVE and tree(host.root) == damaged and host.left() == []
 
+    @pytest.mark.parametrize("kept, told", [("new", "0 of the 8"), ("old", "0 of the 6")])
+    def test_a_listing_that_lacks_what_was_kept(self, host, bucket, tree, monkeypatch, kept, told):
+        """An endpoint that lists too little is believed in nothing: else all live objects would go for what it does not list."""
+        words = backed_up(host, bucket)
+        damaged, listed = tree(host.root), Objects.listed
+        if kept == "old":
+            host.restore(**words).restore()
+        before = bucket.read()
+
+        def lacking(self, path="", hashes=True):
+            is_swap = kept == "old" or any(name.endswith("/complete") for name in bucket.read())
+            return None if path.endswith("/" + kept) and is_swap else listed(self, path, hashes)
+        monkeypatch.setattr(Objects, "listed", lacking)
+        late = host.restore(**words)
+        with pytest.raises(RestoreError, match="the bucket s3:club-blobs/prefix lists %s objects" % told):
+            {"new": late.restore, "old": late.roll_back}[kept]()
+        assert live(bucket) == {"new": LIVE, "old": OLD}[kept]
+        assert kept == "new" or bucket.read() == before
+        monkeypatch.setattr(Objects, "listed", listed)
+        host.restore(**words).roll_back()
+        assert bucket.read() == LIVE and tree(host.root) == damaged and host.left() == []
+
     def test_somebody_who_writes_meanwhile(self, host, bucket, tree, monkeypatch):
         words = backed_up(host, bucket)
         damaged, copy = tree(host.root), Objects.copy
