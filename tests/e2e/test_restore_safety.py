@@ -126,6 +126,20 @@ def test_a_stop_command_that_fails_leaves_everything_as_it_was(fleet, ledger):
     assert without_times(ledger.tree(), AROUND) == without_times(state, AROUND)
 
 
+def test_contexts_are_set_before_the_app_starts_also_where_the_backup_is_in_place_already(fleet, ledger):
+    halt(ledger)
+    # What a host with SELinux has, as far as the role looks.
+    ledger.host.run(["sh", "-c", "mount -t tmpfs tmpfs /sys/fs && mkdir /sys/fs/selinux && touch /sys/fs/selinux/enforce"])
+    ledger.host.run(["ln", "-s", "/bin/true", "/usr/local/bin/restorecon"])
+    try:
+        for _time in ("swapped", "in place already"):
+            done = [event["task"].split(" : ")[-1] for event in restore(fleet, ledger).ok().events if event["status"] == "ok"]
+            assert "Restore SELinux contexts" in done, done
+            assert done.index("Restore SELinux contexts") < done.index("Run the command that starts the app")
+    finally:
+        ledger.host.run(["umount", "/sys/fs"])
+
+
 def test_validate_only_touches_nothing_and_stops_nothing(fleet, ledger):
     pid = ledger.pid()
     state = below(ledger.tree(), *KEPT, leave_out=WRITTEN)
