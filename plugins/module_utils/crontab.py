@@ -24,6 +24,24 @@ def is_field(field, text):
     return all(_is_part(FIELDS[field], part) for part in text.lower().split(","))
 
 
+def on_calendar(schedule):
+    """The times of a schedule as systemd has them: the values of one OnCalendar or of two.
+
+    Every number is listed: systemd knows neither all ranges nor all steps of cron.
+
+    Args:
+        schedule: from each of FIELDS to its text or number, which is_field.
+    """
+    texts = {field: str(schedule[field]) for field in FIELDS}
+    listed = {field: _listed(field, text) for field, text in texts.items() if field != "weekday"}
+    days = {number % 7 for number in _numbers("weekday", texts["weekday"])}
+    listed["names"] = ",".join(name.capitalize() for name, number in WEEKDAYS.items() if number in days) + " " if len(days) < 7 else ""
+    # cron takes either, where both a day and a weekday are told; what begins with an asterisk is not told, whatever follows.
+    if texts["day"].startswith("*") or texts["weekday"].startswith("*"):
+        return ["{names}*-{month}-{day} {hour}:{minute}:00".format(**listed)]
+    return [each.format(**listed) for each in ("*-{month}-{day} {hour}:{minute}:00", "{names}*-{month}-* {hour}:{minute}:00")]
+
+
 def most_days(schedule):
     """How many days lie between two times of a schedule at the most. Rather too many than too few: a false alarm is soon ignored.
 
@@ -40,6 +58,24 @@ def most_days(schedule):
         return 1
     # Only every other month has a 31st.
     return 62 if day not in (None, "*") and all(int(number) > 28 for number in re.findall("[0-9]+", day)) else 31
+
+
+def _listed(field, text):
+    """All numbers that a text stands for, or an asterisk for every one that there is."""
+    least, greatest, _names = FIELDS[field]
+    numbers = _numbers(field, text)
+    return "*" if len(numbers) > greatest - least else ",".join(map(str, sorted(numbers)))
+
+
+def _numbers(field, text):
+    numbers = set()
+    for part in text.lower().split(","):
+        first, last, step = PART.match(part).groups()
+        least, greatest = FIELDS[field][:2]
+        if first is not None:
+            least, greatest = _number(FIELDS[field], first), _number(FIELDS[field], last or first)
+        numbers.update(range(least, greatest + 1, int(step or 1)))
+    return numbers
 
 
 def _is_part(bounds, text):

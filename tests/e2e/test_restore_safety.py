@@ -126,6 +126,20 @@ def test_a_stop_command_that_fails_leaves_everything_as_it_was(fleet, ledger):
     assert without_times(ledger.tree(), AROUND) == without_times(state, AROUND)
 
 
+def test_contexts_are_set_before_the_app_starts_also_where_the_backup_is_in_place_already(fleet, ledger):
+    halt(ledger)
+    # What a host with SELinux has, as far as the role looks.
+    ledger.host.run(["sh", "-c", "mount -t tmpfs tmpfs /sys/fs && mkdir /sys/fs/selinux && touch /sys/fs/selinux/enforce"])
+    ledger.host.run(["ln", "-s", "/bin/true", "/usr/local/bin/restorecon"])
+    try:
+        for _time in ("swapped", "in place already"):
+            done = [event["task"].split(" : ")[-1] for event in restore(fleet, ledger).ok().events if event["status"] == "ok"]
+            assert "Restore SELinux contexts" in done, done
+            assert done.index("Restore SELinux contexts") < done.index("Run the command that starts the app")
+    finally:
+        ledger.host.run(["umount", "/sys/fs"])
+
+
 def test_validate_only_touches_nothing_and_stops_nothing(fleet, ledger):
     pid = ledger.pid()
     state = below(ledger.tree(), *KEPT, leave_out=WRITTEN)
@@ -181,6 +195,44 @@ def test_a_restore_to_another_place_leaves_the_live_app_alone(fleet, ledger):
     assert ledger.pid() == pid and below(ledger.tree(), *KEPT, leave_out=WRITTEN) == state
     ledger.wait_for_writes(5)
     ledger.host.run(["sqlite3", "/srv/look/data/imanager.db", "PRAGMA integrity_check"], user=OWNER)
+
+
+def undoing(run):
+    """The line that a restore prints to undo it."""
+    (line,) = [line for result in run.results("ansible.builtin.debug", status="ok") for line in result["msg"] if line.startswith("undo it: ")]
+    return line[len("undo it: "):]
+
+
+def test_the_line_that_undoes_a_restore_can_be_pasted_anywhere(fleet, ledger):
+    halt(ledger)
+    state = ledger.tree()
+    line = undoing(restore(fleet, ledger).ok())
+    assert line == ("ansible-playbook -i %s/inventory appstate.backup.restore --limit host1 -e restore_app=scriptor "
+                    "-e restore_state=rolled_back" % fleet.folder)
+    fleet.controller.paste(line).ok()
+    assert without_times(ledger.tree(), AROUND) == without_times(state, AROUND)
+
+
+def test_the_line_becomes_whom_the_restore_became(fleet, ledger):
+    """As another user there would be no restore to undo, and all would seem well."""
+    host = ledger.host
+    host.run(["install", "-d", "-o", OWNER, "/srv/wiki", "/srv/wiki/backups"])
+    host.write("/srv/wiki/a.txt", "a", owner=OWNER)
+    wiki = {"name": "wiki", "root": "/srv/wiki", "destination": "/srv/wiki/backups", "sources": [{"type": "files", "path": "a.txt"}]}
+    words = {"ansible_become_method": "su", "ansible_become_flags": "-s /bin/sh"}
+    fleet.write_inventory(dict(words, appstate_apps=[ledger.app(), wiki], appstate_state_directory="/srv/wiki/state",
+                               appstate_lock_directory="/srv/wiki/locks"))
+    host.run(["install", "-d", "-o", OWNER, "/srv/wiki/state", "/srv/wiki/locks"])
+    become = ["-b", "--become-user", OWNER]
+    try:
+        fleet.playbook(BACKUP, {"backup_apps": ["wiki"]}, limit="host1", arguments=become).ok()
+        host.write("/srv/wiki/a.txt", "b", owner=OWNER)
+        line = undoing(fleet.playbook(RESTORE, {"restore_app": "wiki"}, limit="host1", arguments=become).ok())
+        assert " --limit host1 -b --become-user %s -e restore_app=wiki " % OWNER in line
+        fleet.controller.paste(line).ok()
+        assert host.read("/srv/wiki/a.txt") == b"b"
+    finally:
+        fleet.write_inventory({"appstate_apps": [ledger.app()]})
 
 
 def test_a_restore_of_the_database_alone_leaves_the_files(fleet, ledger):

@@ -32,7 +32,7 @@ SECRET = "7f3c9a52-secret"
 OWNER = "www-data"
 OWN_STATE = "/var/lib/notes-state"
 # A schedule that systemd writes in other ways than cron.
-ODD = {"minute": "*/20", "hour": "1-5", "day": "*/10", "month": "jan-mar", "weekday": "1-5,7"}
+ODD = {"minute": "*/20", "hour": "1-5", "day": "1-31/10", "month": "jan-mar", "weekday": "SUN-thu"}
 # What a program of the test's own environment would bring along, and cron's would not.
 TELLTALES = ("VIRTUAL_ENV", "PYTEST", "ANSIBLE", "SSH_CONNECTION", "FLEET")
 
@@ -52,7 +52,7 @@ class Story:
         """Host variables as an operator writes them."""
         each = {name: [self.described(notebook)] for name, notebook in self.notes.items()}
         slow = self.described(self.wiki, schedule={"minute": "", "hour": "4"}, hooks={"before": [["sleep", "3"]]})
-        odd = self.described(Notebook(self.timer, "wiki"), schedule=ODD, drill={"schedule": {"weekday": "sun"}})
+        odd = self.described(Notebook(self.timer, "wiki"), schedule=ODD, drill={"schedule": {"weekday": "*/2"}})
         each["host3"][0]["destination"] = "/srv/backups of notes/100%"
         return {"host1": {"appstate_apps": each["host1"] + [slow]},
                 "host2": {"appstate_apps": each["host2"] + [odd], "schedule_backend": "systemd",
@@ -200,12 +200,14 @@ def test_an_app_with_a_schedule_of_its_own(story, ran):
     assert 0 <= int(line[0]) < 60 and line[1:6] == ["4", "*", "*", "*", "root"]
     assert story.wiki.backups() == []
     timer = story.timer.read("/etc/systemd/system/appstate-backup-wiki.timer").decode()
-    assert "OnCalendar=*-1..3-1/10 1..5:0/20:00\n" in timer
-    assert "OnCalendar=Mon..Fri,Sun *-1..3-* 1..5:0/20:00\n" in timer
+    assert "OnCalendar=*-1,2,3-1,11,21,31 1,2,3,4,5:0,20,40:00\n" in timer
+    assert "OnCalendar=Sun,Mon,Tue,Wed,Thu *-1,2,3-* 1,2,3,4,5:0,20,40:00\n" in timer
     assert story.timer.run(["systemctl", "is-active", "appstate-backup-wiki.timer"]).stdout == "active\n"
     drills = re.findall("OnCalendar=.*", story.timer.read("/etc/systemd/system/appstate-backup-wiki.drill.timer").decode())
-    assert re.fullmatch(r"OnCalendar=sun \*-\*-\* 5:\d+:00", *drills)
+    assert re.fullmatch(r"OnCalendar=Sun,Tue,Thu,Sat \*-\*-\* 5:\d+:00", *drills)
     assert story.timer.run(["systemctl", "is-active", "appstate-backup-wiki.drill.timer"]).stdout == "active\n"
+    for expression in re.findall("OnCalendar=(.*)", timer) + [drills[0].partition("=")[2]]:
+        story.timer.run(["systemd-analyze", "calendar", expression])
 
 
 def test_a_command_that_is_replaced_during_a_run_harms_it_in_nothing(story, ran):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -18,6 +19,7 @@ UPGRADE = "appstate.backup.upgrade"
 ONHOST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "onhost")
 BASE = "localhost/base:1"
 ORDERS = 10
+SECRET = "c41d-beside-the-tag"
 COMPOSE = """\
 version: "2.4"
 services:
@@ -61,16 +63,18 @@ class Shop:
             containers.podman("rm", "making")
         containers.serve()
         self.host.write("/srv/shop/compose.yml", COMPOSE)
-        self.host.write("/srv/shop/.env", "# The version that runs.\nSHOP_TAG=1\n")
+        self.host.write("/srv/shop/.env", "DB_PASSWORD=%s\n# The version that runs.\nSHOP_TAG=1\n" % SECRET)
         self.host.run(["install", "-d", "/srv/shop/data"])
         self.host.run(["sqlite3", "/srv/shop/data/shop.db", FILL])
         self.host.run(["sh", "-c", "cd /srv/shop && docker-compose up -d"])
         wait_for(lambda: self.says() == "1", 30)
 
     def upgrade(self, version, check=False, **more):
-        """Run the playbook."""
+        """Run the playbook, and have it show what it changes."""
         words = {"upgrade_tag": version, "upgrade_version_expected": version}
-        return self.fleet.playbook(UPGRADE, dict(words, **more), check=check, diff=check)
+        run = self.fleet.playbook(UPGRADE, dict(words, **more), check=check, diff=True, arguments=["-vvv"])
+        assert SECRET not in run.text and SECRET not in json.dumps(run.events)
+        return run
 
     def says(self):
         """What version the container that runs is of; None where none runs."""
@@ -102,16 +106,22 @@ def shop_in_a_container():
         yield Shop(fleet)
 
 
+def shown(run):
+    """What a run shows of the file that the tag is in."""
+    return [result["msg"] for result in run.results("ansible.builtin.debug", status="ok") if "SHOP_TAG" in str(result["msg"])]
+
+
 def test_a_good_upgrade_and_nothing_to_do_after_it(shop):
     before = shop.state()
     run = shop.upgrade("2", check=True).ok()
-    assert "+SHOP_TAG=2" in run.text and "would be backed up and upgraded to 2" in run.text
+    assert shown(run) == [["-SHOP_TAG=1", "+SHOP_TAG=2"]] and "would be backed up and upgraded to 2" in run.text
     assert shop.state() == before and not shop.kept(".json")
     run = shop.upgrade("2").ok()
     assert shop.state() == ("2", "SHOP_TAG=2", [2, ORDERS], ["shop.db"])
+    assert shown(run) == [["-SHOP_TAG=1", "+SHOP_TAG=2"]]
     assert len(shop.kept(".hold")) == 1 and "shop: upgraded to 2, from 1." in run.text
     run = shop.upgrade("2").ok()
-    assert run.recap()["host1"]["changed"] == 0 and "2 runs already" in run.text
+    assert run.recap()["host1"]["changed"] == 0 and "2 runs already" in run.text and shown(run) == []
 
 
 def test_a_migration_that_loses_orders_is_taken_back(shop):
@@ -120,7 +130,7 @@ def test_a_migration_that_loses_orders_is_taken_back(shop):
                                   "upgrade_version_expected": "3"})
     assert shop.data() == [2, 3]
     run = shop.upgrade("3")
-    assert run.returncode != 0
+    assert run.returncode != 0 and shown(run) == [["-SHOP_TAG=2", "+SHOP_TAG=3"], ["-SHOP_TAG=3", "+SHOP_TAG=2"]]
     said = run.results("ansible.builtin.fail", status="failed")[-1]["msg"]
     now, = set(shop.kept(".hold")) - set(held)
     assert "it was not upgraded to 3. Probe the health of the app failed" in said and now in said, said

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 import sys
 import time
 
@@ -62,17 +63,24 @@ class Controller:
         words = ["all", "-m", name] + (["-a", json.dumps(arguments)] if arguments else [])
         return self._ansible("ansible", words, limit, check, diff, timeout)
 
+    def paste(self, line, timeout=300):
+        """Run a line that Ansible has printed as it is, in another directory; gives a Run whatever its outcome."""
+        program, *words = shlex.split(line)
+        return self._run([beside_python(program)] + words, "/", timeout)
+
     def _ansible(self, program, words, limit, check, diff, timeout):
-        self._runs += 1
-        record = os.path.join(self.folder, "run%d.jsonl" % self._runs)
         command = [beside_python(program), "-i", os.path.join(self.folder, "inventory"), "--forks", "16"] + words
         for flag, wanted in (("--check", check), ("--diff", diff)):
             command += [flag] if wanted else []
         if limit:
             command += ["--limit", limit if isinstance(limit, str) else ",".join(limit)]
+        return self._run(command, self.folder, timeout)
+
+    def _run(self, command, place, timeout):
+        self._runs += 1
+        record = os.path.join(self.folder, "run%d.jsonl" % self._runs)
         began = time.monotonic()
-        done = run(nsenter(self._keeper, "net", "pid") + command, timeout=timeout, env=self._environment(record),
-                   cwd=self.folder)
+        done = run(nsenter(self._keeper, "net", "pid") + command, timeout=timeout, env=self._environment(record), cwd=place)
         return Run(command, done.returncode, done.stdout + done.stderr, time.monotonic() - began, _read_lines(record))
 
     def _environment(self, record):

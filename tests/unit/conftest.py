@@ -28,9 +28,10 @@ from ansible_collections.appstate.backup.tests.unit.plugins.form import BETWEEN,
 ANSIBLE_RUNS = sys.version_info >= (3, 11)
 NEED_ANSIBLE = ["plugins/action", "plugins/filter", "plugins/lookup", "plugins/modules", "plugins/plugin_utils", "plugins/test",
                 "plugins/module_utils/test_module.py", "plugins/test_examples.py", "plugins/test_filters_page.py", "test_pages.py",
-                "torture"]
+                "test_playbooks.py", "test_roles.py", "torture"]
 # What looks at texts and files, which are the same for all.
-NEED_ONCE = ["bench", "torture", "test_architecture.py", "test_completeness.py", "test_pages.py", "test_recipes.py"]
+NEED_ONCE = ["bench", "torture", "test_architecture.py", "test_completeness.py", "test_pages.py", "test_playbooks.py",
+             "test_recipes.py", "test_roles.py"]
 # Servers and containers take most of the time of all tests. The oldest Python of a host and the newest are enough for them;
 # the one in between tries every moment of a kill, of which those two try a sample.
 NEED_SERVERS = ["plugins/module_utils/containers", "plugins/module_utils/postgresql",
