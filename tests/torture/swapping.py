@@ -114,6 +114,11 @@ def hard_link(target):
     return lambda path: os.link(target, path)
 
 
+def own_directory(path):
+    """Makes directories of the user's own that look as one does that was just made."""
+    os.mkdir(path, 0o700)
+
+
 def directory_of_links(target, *names):
     """Makes directories of the user's own, with links of those names in them."""
     def make(path):

@@ -15,7 +15,8 @@ import os
 import stat
 
 from ..system import files
-from ..system.errors import NO_SPACE, ArchiveError, SpaceError
+from ..system.errors import NO_SPACE, AppStateError, ArchiveError, SpaceError
+from ..system.process import NOBODY
 from .members import DIRECTORY, FILE, LINK, shown, stays_inside
 from .reader import entries
 from .tar import CHUNK
@@ -105,7 +106,6 @@ class Extractor:
         list has left it, since a new entry would change them.
         """
         self._near.close()
-        near = _NearDirectory(self._directory)
         waiting = []
         for member in entries(lines):
             path = self._rename(member.path)
@@ -116,17 +116,20 @@ class Extractor:
             if member.type == DIRECTORY:
                 waiting.append((path, member))
             elif member.type == LINK:
-                self._link(near, path, member, ownership)
+                self._link(path, member, ownership)
             elif member.type == FILE:
-                self._settle_file(near, path, member, ownership)
+                self._settle_file(path, member, ownership)
         while waiting:
             self._settle_directory(*waiting.pop(), ownership=ownership)
-        near.close()
+        self._near.close()
 
-    def _settle_file(self, near, path, member, ownership):
-        directory, name = near.find(path)
+    def _settle_file(self, path, member, ownership):
+        directory, name = self._near.find(path)
         descriptor = os.open(name, files.READ, dir_fd=directory)
         try:
+            if not _is_extracted(os.fstat(descriptor)):
+                raise AppStateError("is not the file that was extracted there: somebody has exchanged it",
+                                    path="%s/%s" % (self._path, shown(path)), remedy="Find out who could, and try again")
             _settle(descriptor, member, ownership, False)
         finally:
             os.close(descriptor)
@@ -138,11 +141,11 @@ class Extractor:
         finally:
             os.close(descriptor)
 
-    def _link(self, near, path, member, ownership):
+    def _link(self, path, member, ownership):
         # In an old archive it can come to lie higher up than it was.
         if not stays_inside(member.target, path.count(b"/") - self._above):
             raise ArchiveError("a symbolic link leads out of the tree (to %s)" % shown(member.target), path=member.path)
-        directory, name = near.find_or_make(path)
+        directory, name = self._near.find_or_make(path)
         try:
             os.symlink(member.target, name, dir_fd=directory)
         except FileExistsError:
@@ -151,6 +154,12 @@ class Extractor:
         if (uid, gid) != (-1, -1):
             os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
         os.utime(name, ns=(member.mtime, member.mtime), dir_fd=directory, follow_symlinks=False)
+
+
+def _is_extracted(found):
+    """Whether a file can be one of ours: nobody has a database since it was examined. Each has one name, a hard link's too (see
+    ``add``); to give away what has another would give away a file that lies elsewhere."""
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid in (os.geteuid(), NOBODY.uid)
 
 
 def _settle(descriptor, member, ownership, directory):

@@ -485,8 +485,7 @@ class Restore:
         above = self._above_root()
         try:
             name = os.path.basename(self._request.root)
-            os.mkdir(name, 0o700, dir_fd=above)
-            self._root = os.open(name, files.DIRECTORY, dir_fd=above)
+            self._root = files.make_directory(above, name)
             uid, gid = self._ownership.ids()
             files.give(self._root, uid, gid, self._ownership.mode(0o755, True))
             os.fsync(above)

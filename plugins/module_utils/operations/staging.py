@@ -78,8 +78,7 @@ class Staging:
         remove_tree(self._root, self._name)
 
     def _make(self):
-        os.mkdir(self._name, 0o700, dir_fd=self._root)
-        self._top = os.open(self._name, files.DIRECTORY, dir_fd=self._root)
+        self._top = files.make_directory(self._root, self._name)
         # By its descriptor: whoever owns the root could put a link in the place of the directory's name.
         self._own_path = files.by_descriptor(self._top)
         for name in (TREE, CHECKS):

@@ -156,9 +156,7 @@ def make_parents(directory, relative, mode=0o755, uid=-1, gid=-1, durable=True):
             try:
                 step = os.open(part, DIRECTORY, dir_fd=current)
             except FileNotFoundError:
-                os.mkdir(part, 0o700, dir_fd=current)
-                step = os.open(part, DIRECTORY, dir_fd=current)
-                give(step, uid, gid, mode)
+                step = _made_and_given(current, part, uid, gid, mode)
                 if durable:
                     os.fsync(current)
                 made.append(b"/".join(parts[:depth]))
@@ -167,6 +165,62 @@ def make_parents(directory, relative, mode=0o755, uid=-1, gid=-1, durable=True):
         return made
     finally:
         os.close(current)
+
+
+def _made_and_given(parent, name, uid, gid, mode):
+    descriptor = make_directory(parent, name)
+    try:
+        give(descriptor, uid, gid, mode)
+        return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def make_directory(parent, name):
+    """Makes a directory that only we can enter (0700), and opens it: that one, and none that somebody put there meanwhile.
+
+    Raises:
+        OSError: as mkdir(2) and open(2) say; also where a link, or nothing, is there by now.
+        AppStateError: as ``open_made`` says.
+    """
+    os.mkdir(name, 0o700, dir_fd=parent)
+    return open_made(parent, name)
+
+
+def open_made(parent, name):
+    """Opens a directory that mkdir(2) made a moment ago with mode 0700.
+
+    mkdir(2) gives no descriptor, so whoever may write in the parent can put another directory there before it is opened. One of
+    theirs has another owner, and what they have mounted (FUSE tells any owner) another device. What is left to them is an empty
+    directory that we made: of the same parent, or one that they may write in, which rename(2) asks for elsewhere. Nobody puts anything
+    into it once it is shut, so it is as good as the one that was made.
+
+    Raises:
+        AppStateError: it is another one. So is any that a file system gives to somebody else (NFS with root_squash): it cannot be told
+            from a stranger's, and chown(2) would be refused there, too.
+    """
+    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or found.st_dev != os.fstat(parent).st_dev:
+            raise _exchanged(parent, name, found)
+        # Not refused: FAT and CIFS have one mode for all, and keep it. The set-group-id bit is the parent's.
+        if found.st_mode & 0o077 and not os.listdir(descriptor):
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~0o077)
+        if os.listdir(descriptor):
+            raise _exchanged(parent, name, found)
+        return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _exchanged(parent, name, found):
+    above = os.readlink(b"/proc/self/fd/%d" % parent)
+    return AppStateError("is not the directory that was made there a moment ago, but another (of user id %d): somebody exchanged it, "
+                         "or the file system gives away what is made" % found.st_uid, path=os.path.join(above, as_bytes(name)),
+                         remedy="Find out who did, and try again; on NFS, export it without root_squash")
 
 
 def by_descriptor(descriptor):

@@ -17,7 +17,7 @@ import secrets
 import stat
 
 from .errors import SourceError
-from .files import DIRECTORY, as_bytes, give, open_directory
+from .files import DIRECTORY, as_bytes, give, make_directory, open_directory, open_made
 from .trees import remove_tree
 
 
@@ -53,7 +53,7 @@ class Scratch:
         self._name = self._prefix + secrets.token_hex(8).encode()
         os.mkdir(self._name, 0o700, dir_fd=self._parent)
         try:
-            self.descriptor = os.open(self._name, DIRECTORY, dir_fd=self._parent)
+            self.descriptor = open_made(self._parent, self._name)
         except FileNotFoundError:
             return False
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
@@ -65,8 +65,7 @@ class Scratch:
     def directory(self, identity=None):
         """The path of a new directory in the room, owned by ``identity`` where we are root."""
         name = secrets.token_hex(12).encode()
-        os.mkdir(name, 0o700, dir_fd=self.descriptor)
-        inner = os.open(name, DIRECTORY, dir_fd=self.descriptor)
+        inner = make_directory(self.descriptor, name)
         try:
             if identity is not None and os.geteuid() == 0:
                 give(inner, identity.uid, identity.gid, 0o700)

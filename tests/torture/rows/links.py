@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import stat
 
 from ansible_collections.appstate.backup.plugins.module_utils.catalog.catalog import list_backups
 from ansible_collections.appstate.backup.plugins.module_utils.operations.drill import DrillRequest
@@ -26,11 +27,13 @@ from ansible_collections.appstate.backup.plugins.module_utils.system.machine imp
 from ansible_collections.appstate.backup.tests.unit.plugins.host import DATABASE, GROUP, OWNER, Host
 from outside import Outside
 from row import Bad, Mutation, Row, Tried
-from swapping import Names, Place, Swapper, directory_of_links, fifo, hard_link, others
+from swapping import Names, Place, Swapper, directory_of_links, fifo, hard_link, others, own_directory
 
 # Where the user swaps, and what root does there meanwhile.
-DEEDS = {"tree": ("backup", "ownership", "restore", "reset", "prune"), "names": ("restore", "prune"),
+DEEDS = {"tree": ("backup", "ownership", "restore", "reset", "prune"), "names": ("restore", "prune"), "made": ("restore",),
          "destination": ("backup", "restore", "verify", "drill", "prune"), "above": ("backup", "restore", "ownership", "drill")}
+# Where twice as many rounds are tried: most names are in the tree, and in that of a directory just made there is hardly a moment.
+OFTEN = ("tree", "made")
 ROUNDS = {"short": 2, "whole": 25}
 FILES = 10
 RUNS = {"short": 2, "whole": 4}
@@ -38,6 +41,8 @@ RUNS = {"short": 2, "whole": 4}
 MOST_RUNS = 40
 # As long as a step of the engine, up to what a child of its takes to begin and to open a database.
 PAUSES = (0.0003, 0.003, 0.03)
+# What was to be swapped in, and is the user's already, goes there.
+UNDO = "undo"
 ASIDE = "uploads.before-restore-2020010%dT000000Z"
 
 
@@ -195,6 +200,8 @@ class Links(Row):
                  "DIRECTORY = os.O_RDONLY | os.O_DIRECTORY |", "directories are opened through links"),
         Mutation("system/files.py", "READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK |",
                  "READ = os.O_RDONLY | os.O_NOFOLLOW |", "opening a FIFO waits for its other end"),
+        Mutation("system/files.py", "if found.st_uid != os.geteuid() or found.st_dev !=", "if found.st_dev !=",
+                 "whatever stands where a directory was made is taken for it"),
     )
 
     def open(self):
@@ -208,7 +215,7 @@ class Links(Row):
     def cases(self):
         rounds = ROUNDS[self.form]
         return ["%s.%s.%d" % (where, deed, number) for number in range(2 * rounds) for where, deeds in DEEDS.items()
-                if where == "tree" or number < rounds for deed in deeds]
+                if where in OFTEN or number < rounds for deed in deeds]
 
     def run(self, case):
         where, deed, unused = case.split(".")
@@ -242,6 +249,7 @@ class Links(Row):
                 raise Bad("processes live on: %s" % left)
             if told.get("error") and not told["known"]:
                 raise Bad("%s: %s\n%s" % (told["error"], told["text"], told["trace"]))
+            _judge_made(scene.host)
             swaps += told["swaps"]
             scene.host.time += datetime.timedelta(minutes=1)  # What passed over there is not known here.
         if not swaps:
@@ -265,13 +273,26 @@ class Links(Row):
             return _places_in_tree(host, links)
         if where == "names":
             return _engines_names(host, links)
+        if where == "made":
+            return [Names(host.root, ".appstate-", own_directory)]
         own = host.destination if where == "destination" else host.path
         host.own(own)
         os.chmod(own, 0o755)
         if where == "destination":
-            return [Place(os.path.join(own, "notes"), *links("backups", "notes")), Names(own, ".appstate-", *links("app"))]
+            return [Place(os.path.join(own, "notes"), *links("backups", "notes")), Names(own, ".appstate-", *links("app"), own_directory)]
         return [Place(host.root, *links("app")), Place(host.destination, *links("backups")),
-                Names(host.path, ".appstate-", *links("app"))]
+                Names(host.path, ".appstate-", *links("app"), own_directory)]
+
+
+def _judge_made(host):
+    """Root put nothing into a directory of the user's that stood in the place of one that root had made for itself."""
+    for path in (os.path.join(top, name) for top in (host.root, host.destination, host.path) if os.path.isdir(top)
+                 for name in os.listdir(top) if ".appstate-" in name):
+        look = os.lstat(path)
+        if stat.S_ISDIR(look.st_mode) and look.st_uid == OWNER:
+            found = [name for name in os.listdir(path) if name != UNDO and not os.lstat(os.path.join(path, name)).st_uid]
+            if found:
+                raise Bad("root worked in a directory of the user's: %s in %s" % (found, path))
 
 
 def _places_in_tree(host, links):
@@ -292,7 +313,7 @@ def _engines_names(host, links):
     own = host.at("of-mine")
     os.mkdir(own)
     host.own(own)
-    return [Names(host.root, ".appstate-", *links("app"), directory_of_links(own, "tree", "checks")),
+    return [Names(host.root, ".appstate-", *links("app"), directory_of_links(own, "tree", "checks"), own_directory),
             Names(host.root, ".before-restore-", *links("app", "uploads"), fifo),
             Names(host.at("data"), ".before-restore-", *links("app", "data", "notes.db"), fifo),
             Place(host.at("uploads"), *links("app", "uploads")), Place(host.at("data"), *links("app", "data"))]

@@ -201,6 +201,35 @@ def test_set_id_bits_of_files_do_not_come_back(tools, around):
     assert told == "" and inside[b"f"][1] == 0o755 and inside[b"d"][1] == 0o2750
 
 
+def swapped():
+    """What somebody who got into staging could put in the place of a file: name to a function of its path."""
+    def strangers(path):
+        open(path, "w").close()
+        os.chown(path, 3001, 3001)
+
+    return dict({"strangers": strangers} if ROOT else {}, FIFO=os.mkfifo, directory=os.mkdir,
+                link=lambda path: os.symlink("../secret", path),
+                hard=lambda path: os.link(os.path.join(os.path.dirname(path), "..", "secret"), path))
+
+
+@pytest.mark.parametrize("name", sorted(swapped()))
+def test_what_is_not_the_file_that_was_extracted_is_given_to_nobody(tools, around, name):
+    """A hard link would make its other name somebody else's."""
+    staging = os.path.join(around, "staging")
+    contents = tools.extract(tools.entry(b"f", b"x", mode=0o606) + tar.END, staging, finish=False)
+    os.unlink(os.path.join(staging, "f"))
+    swapped()[name](os.path.join(staging, "f"))
+    before, descriptors = tools.tree(around), len(os.listdir("/proc/self/fd"))
+    directory = os.open(staging, files.DIRECTORY)
+    extractor = Extractor(directory, staging)
+    with pytest.raises(OSError if name == "link" else AppStateError) as error:
+        extractor.finish(contents.lines, Ownership())
+    extractor.close()
+    os.close(directory)
+    assert name == "link" or error.value.path == staging + "/f" and error.value.remedy
+    assert tools.tree(around) == before and len(os.listdir("/proc/self/fd")) == descriptors
+
+
 def test_everything_is_private_until_it_is_finished(tools, around):
     data = tools.grafted([tools.block(b"d", b"5", mode=0o777), tools.entry(b"d/f", b"x", mode=0o666)],
                          [Member(b"d", DIRECTORY, mode=0o777), tools.member(b"d/f", b"x", mode=0o666)])

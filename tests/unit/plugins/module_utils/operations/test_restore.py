@@ -14,9 +14,10 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations.journal import Journal
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
-    ArchiveError, BusyError, LockedError, RestoreError, SourceError, SpaceError)
+    AppStateError, ArchiveError, BusyError, LockedError, RestoreError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
+from ansible_collections.appstate.backup.tests.unit.plugins.exchanging import STRANGER, exchange_made, plant_directory
 from ansible_collections.appstate.backup.tests.unit.plugins.host import GROUP, OWNER
 
 
@@ -50,6 +51,27 @@ def test_a_restore_brings_back_every_byte_mode_owner_and_time(host, tree, journa
     assert host.notes() == 20
     assert after.pop(database)[:3] == before.pop(database)[:3]
     assert after == before
+
+
+def test_a_root_is_none_that_was_put_there_while_it_was_made(host, monkeypatch):
+    host.fill()
+    host.backup()
+    shutil.rmtree(host.root)
+    planted = []
+
+    def plant(path):
+        plant_directory(path)
+        planted.append(os.open(path, os.O_RDONLY))
+
+    exchanged = exchange_made(monkeypatch, plant, os.path.basename(host.root))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(AppStateError, match="not the directory that was made"):
+        host.restore().restore()
+    # An empty one is removed again, as the root would be.
+    assert exchanged == [host.root] and len(os.listdir("/proc/self/fd")) == before + 1
+    found = os.fstat(planted[0])
+    os.close(planted[0])
+    assert (found.st_uid, found.st_mode & 0o7777) == (STRANGER if os.geteuid() == 0 else os.geteuid(), 0o700)
 
 
 def test_a_second_restore_of_the_same_backup_changes_nothing(host, tree):

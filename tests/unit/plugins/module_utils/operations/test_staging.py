@@ -23,6 +23,7 @@ from ansible_collections.appstate.backup.plugins.module_utils.system.accounts im
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ArchiveError, ConfigurationError, DatabaseError, SchemaTooNewError, SpaceError)
 from ansible_collections.appstate.backup.tests.unit.plugins import raw_tar
+from ansible_collections.appstate.backup.tests.unit.plugins.exchanging import exchange_made, is_as_planted, plant_directory
 
 NAME = ".appstate-notes.restore-0123456789abcdef"
 
@@ -62,6 +63,17 @@ def test_all_is_extracted_below_one_private_directory(host, stage, tree):
     for path in (b"uploads", b"uploads/a.bin", b"uploads/deep/er/b.bin", b"uploads/link", b"data/settings.json"):
         assert staged[path] == before[path]
     assert {path: told for path, told in tree(host.root).items() if not path.startswith(NAME.encode())} == before
+
+
+def test_nothing_is_extracted_into_a_directory_that_was_put_there_meanwhile(host, stage, monkeypatch):
+    """Its owner could exchange all that is in it, while root gives it to others."""
+    host.fill("delete")
+    host.backup()
+    exchanged = exchange_made(monkeypatch, plant_directory, NAME)
+    with pytest.raises(AppStateError, match="not the directory that was made"):
+        stage.fill()
+    assert exchanged == [host.at(NAME)] and is_as_planted(exchanged[0])
+    shutil.rmtree(host.at(NAME + ".made"))
 
 
 def test_only_what_was_asked_for_is_extracted(host, stage, tree):

@@ -17,6 +17,8 @@ from ansible_collections.appstate.backup.plugins.module_utils.system import file
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ChildError, SourceError, SpaceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
+from ansible_collections.appstate.backup.plugins.module_utils.system.view import enter_full_disk
+from ansible_collections.appstate.backup.tests.unit.plugins.exchanging import exchange_made, is_as_planted, plant_directory
 
 ROOT = os.geteuid() == 0
 OTHER = 3001
@@ -140,6 +142,100 @@ def test_no_directory_is_made_elsewhere(top, tmp_path):
         with pytest.raises(AppStateError):
             files.make_parents(directory, name)
     assert os.listdir(str(tmp_path / "outside")) == [] and sorted(os.listdir(str(path))) == ["f", "out"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("mode, umask", [(0o755, 0o022), (0o2775, 0), (0o2755, 0o077)])
+def test_a_directory_is_made_private_and_empty(top, mode, umask):
+    directory, path = top
+    path.chmod(mode)
+    before = os.umask(umask)
+    try:
+        made = files.make_directory(directory, b"d")
+    finally:
+        os.umask(before)
+    found = os.fstat(made)
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o700 | mode & stat.S_ISGID) and not os.get_inheritable(made)
+    assert same(made, path / "d")
+    with pytest.raises(FileExistsError):
+        files.make_directory(directory, "d")
+
+
+def plant_link(path):
+    os.symlink("elsewhere", path)
+
+
+def plant_full(path):
+    os.mkdir(path, 0o700)
+    os.mkdir(path + "/something")
+
+
+@pytest.mark.parametrize("plant, error", [(plant_directory, AppStateError), (plant_full, AppStateError), (plant_link, OSError)])
+def test_a_directory_that_is_not_the_one_that_was_made_is_refused(top, monkeypatch, plant, error):
+    directory, path = top
+    (path / "elsewhere").mkdir(mode=0o700)
+    before = len(os.listdir("/proc/self/fd"))
+    exchanged = exchange_made(monkeypatch, plant)
+    with pytest.raises(error) as told:
+        files.make_directory(directory, b"d")
+    assert exchanged == [str(path / "d")] and len(os.listdir("/proc/self/fd")) == before
+    assert error is OSError or told.value.path == str(path / "d") and told.value.remedy
+
+
+def test_a_wider_directory_of_our_own_is_shut_before_it_is_looked_into(top, monkeypatch):
+    """Whoever may write in one that root made can move it there; and some file systems have one mode for all."""
+    directory, path = top
+
+    def plant(place):
+        os.mkdir(place)
+        os.chmod(place, 0o2777)
+
+    listed, listdir = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda of: listed.append(stat.S_IMODE(os.fstat(of).st_mode)) or listdir(of))
+    exchange_made(monkeypatch, plant)
+    os.close(files.make_directory(directory, b"d"))
+    assert listed[-1] == 0o2700 and stat.S_IMODE((path / "d").stat().st_mode) == 0o2700
+
+
+def test_a_directory_that_has_something_in_it_keeps_its_mode(top, monkeypatch):
+    directory, path = top
+
+    def plant(place):
+        plant_full(place)
+        os.chmod(place, 0o755)
+
+    exchange_made(monkeypatch, plant)
+    with pytest.raises(AppStateError, match="not the directory that was made"):
+        files.make_directory(directory, b"d")
+    assert stat.S_IMODE((path / "d").stat().st_mode) == 0o755
+
+
+def open_made_on_another_file_system(path):
+    """What a child says of a directory on which somebody has mounted what tells an owner and a mode as it likes."""
+    os.mkdir(path + "/d", 0o700)
+    enter_full_disk(path + "/d")
+    directory = os.open(path, files.DIRECTORY)
+    try:
+        files.open_made(directory, b"d")
+    except AppStateError as error:
+        return error.message
+    return None
+
+
+def test_another_file_system_is_not_what_was_made(top):
+    unused, path = top
+    if not ROOT:
+        pytest.fail("a file system of one's own needs root")
+    assert "not the directory that was made" in run_child(open_made_on_another_file_system, (str(path),))
+
+
+def test_parents_are_made_in_none_that_was_put_there_meanwhile(top, monkeypatch):
+    directory, path = top
+    before = len(os.listdir("/proc/self/fd"))
+    exchanged = exchange_made(monkeypatch, plant_directory, "b")
+    with pytest.raises(AppStateError, match="not the directory that was made"):
+        files.make_parents(directory, "a/b/c/f", 0o755, *((OTHER + 1, OTHER + 1) if ROOT else (-1, -1)))
+    assert exchanged == [str(path / "a" / "b")] and is_as_planted(exchanged[0])
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -17,9 +17,10 @@ import textwrap
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
+from ansible_collections.appstate.backup.plugins.module_utils.system.errors import AppStateError, SourceError
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import Identity, run_child
 from ansible_collections.appstate.backup.plugins.module_utils.system.scratch import Scratch, may_pass, reap
+from ansible_collections.appstate.backup.tests.unit.plugins.exchanging import exchange_made, is_as_planted, plant_directory
 
 ROOT = os.geteuid() == 0
 OTHER = Identity(3001, 3001) if ROOT else Identity(os.getuid(), os.getgid())
@@ -72,6 +73,14 @@ def test_a_room_that_its_owner_filled_is_left_without_following_its_links(place)
     with Scratch([place], "notes") as room:
         os.symlink(precious, os.path.join(room.directory(OTHER), "l"))
     assert os.listdir(precious) == ["f"]
+
+
+def test_a_room_is_none_that_was_put_there_meanwhile(place, monkeypatch):
+    exchanged = exchange_made(monkeypatch, plant_directory, "*.scratch-*")
+    with pytest.raises(AppStateError, match="not the directory that was made"):
+        with Scratch([place], "notes"):
+            pass
+    assert len(exchanged) == 1 and is_as_planted(exchanged[0])
 
 
 def test_names_cannot_be_guessed(place):
