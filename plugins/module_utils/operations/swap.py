@@ -155,8 +155,10 @@ class Swap:
         for directory in (self._staging, self._staging + b"/" + UNDO):
             if not self._exists(directory):
                 parent, own = files.open_parent(self._root, directory)
-                os.mkdir(own, 0o700, dir_fd=parent)
-                os.close(parent)
+                try:
+                    os.close(files.make_directory(parent, own))
+                finally:
+                    os.close(parent)
         place = self._staging + b"/" + UNDO + b"/" + name
         self._delete(place)  # A rollback that was cut off may have come this far before.
         self._rename(path, place)
