@@ -178,6 +178,8 @@ def _of_drills(app, asked):
         ago = (asked - parse_time(last["drilled"])).total_seconds()
         if not last["ok"]:
             yield BAD, "the last drill failed: %s" % last["problem"]
+        if ago < -CLOCKS_DIFFER:
+            yield WARNING, "the last drill is from the future, by %s: see the clock of the host" % duration(-ago)
         if limit is not None and ago > limit:
             # One that no longer happens would be green for ever.
             yield WARNING, "the last drill was %s ago, and by its schedule it is overdue after %s" % (duration(ago), duration(limit))

@@ -109,5 +109,9 @@ def _last_drill(app, machine):
     if not records[-1].get("ok"):
         raise AppStateError("the last drill failed: %s" % records[-1].get("problem"), remedy=remedy)
     # One that no longer happens would be green for ever.
-    if (machine.now() - parse_time(records[-1]["drilled"])).total_seconds() > app.drilling.within:
+    ago = (machine.now() - parse_time(records[-1]["drilled"])).total_seconds()
+    if ago > app.drilling.within:
         raise AppStateError("it is to be drilled on a schedule, and the last drill was at %s" % records[-1]["drilled"], remedy=remedy)
+    if ago < -CLOCKS_DIFFER:
+        raise AppStateError("it is to be drilled on a schedule, and the last drill, at %s, is from the future" % records[-1]["drilled"],
+                            remedy="See the clock of this host; once that is right, run appstate-backup drill %s" % app.name)

@@ -82,7 +82,7 @@ def test_the_last_drill_failed_or_there_was_none(well, host, tree):
     message, = well(**scheduled)
     assert "the last drill failed: rto: too slow" in message and tree(host.path) == before
     assert well(drill={"scratch": host.place("scratch")}) == []
-    Drills(host.state, "notes").add({"drilled": "2026-11-20T03:00:00Z", "ok": True, "problem": None})
+    Drills(host.state, "notes").add({"drilled": "2026-11-19T03:00:00Z", "ok": True, "problem": None})
     assert well(**scheduled) == []
 
 
@@ -96,6 +96,17 @@ def test_the_last_drill_of_a_schedule_was_too_long_ago(well, host, schedule, mos
         assert [str(each) for each in troubles] == ([] if not late else [
             "app notes: it is to be drilled on a schedule, and the last drill was at %s. Run appstate-backup drill notes." % drilled])
         assert well(drill={}) == []
+
+
+def test_the_last_drill_is_from_the_future(well, host):
+    """Until its time has come nobody would see that there is no newer one."""
+    for minutes, early in ((5, False), (60, True)):
+        drilled = format_time(host.machine.now() + datetime.timedelta(minutes=minutes))
+        Drills(host.state, "notes").add({"drilled": drilled, "ok": True, "problem": None})
+        troubles = well(drill={"schedule": {}})
+        assert [str(each) for each in troubles] == ([] if not early else [
+            "app notes: it is to be drilled on a schedule, and the last drill, at %s, is from the future. See the clock of this host; once "
+            "that is right, run appstate-backup drill notes." % drilled])
 
 
 @pytest.mark.parametrize("prepare, words, expected", [
