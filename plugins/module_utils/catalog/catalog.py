@@ -394,13 +394,31 @@ def _write_new(directory, name, manifest):
 
 
 def reap_partials(directory, app_name):
-    """Removes what killed runs of an app left in its directory; the caller holds the app's lock."""
+    """Removes what killed runs of an app left in its directory; the caller holds the app's lock.
+
+    What is on hold is listed again instead: ``remove`` was killed when it had just found that out.
+    """
+    held = held_ids(directory)
     for name in os.listdir(directory):
         match = PARTIAL.match(name)
-        if match and _is_of(directory, match.group(1), app_name):
+        if match and _is_of(directory, match.group(1), app_name) and not _listed_again(directory, match.group(1), held):
             remove_partial(directory, match.group(1))
     _reap_second_names(directory, app_name)
     reap_generations(directory, app_name)
+
+
+def _listed_again(directory, stem, held):
+    """Puts a manifest back where its backup is on hold and has its archive still; returns whether it did."""
+    unlisted = ".%s.json.partial" % stem
+    try:
+        manifest = parse_manifest(files.read_file(directory, unlisted, MOST), beside=True)
+    except (OSError, AppStateError):
+        return False
+    if manifest.id not in held or not files.exists_at(directory, manifest.archive["name"]):
+        return False
+    os.rename(unlisted, stem + ".json", src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
+    return True
 
 
 def _is_of(directory, stem, app_name):

@@ -254,6 +254,33 @@ def test_a_kill_at_any_step_of_publishing_is_never_good_and_is_reaped(store, kil
     assert point > 7
 
 
+def test_a_kill_while_a_backup_on_hold_is_put_back_loses_it_at_no_step(store, kill_at):
+    id = store.publish(0)
+    store.write(id + ".hold")
+    point = 1
+    while kill_at(point, lambda: catalog.remove(store.descriptor, backup_of(store, id), lambda: True)):
+        catalog.reap_partials(store.descriptor, "notes")
+        assert store.good() == [id], point
+        point += 1
+    assert point > 2 and store.good() == [id]
+
+
+def test_a_kill_while_a_backup_is_removed_leaves_none_of_it(store, kill_at):
+    point, is_killed = 1, True
+    while is_killed:
+        id = store.publish(0)
+        is_killed = kill_at(point, lambda: catalog.remove(store.descriptor, backup_of(store, id)))
+        # A hold that comes too late keeps nothing whose archive has gone.
+        if is_killed and not store.good() and id + ".tar.gz" not in store.names():
+            store.write(id + ".hold")
+        catalog.reap_partials(store.descriptor, "notes")
+        assert all(backup.problem is None for backup in store.list()), point
+        for name in store.names():
+            os.unlink(os.path.join(store.path, name))
+        point += 1
+    assert point > 3
+
+
 def test_an_id_is_free_until_any_file_has_it(store):
     assert catalog.is_free(store.descriptor, "notes-20261119T030000Z")
     for ending in (".tar.zst", ".tar.gz", ".json"):
