@@ -182,6 +182,18 @@ class FullDisk:
         self._patch.__exit__(None, None, None)
 
 
+def undone_on_a_full_disk(disk, host, tree, before, step):
+    """A step that cannot record its end: live state is the old one at once, and all is told and ended once there is space."""
+    with pytest.raises(RestoreError, match="restore-notes.json: what was there before is back in its place, .*no space is left"):
+        step()
+    assert disk.is_full and without_staging(tree(host.root)) == before
+    with pytest.raises(RestoreError, match="cut off in the middle"):
+        host.backup()
+    disk.gets_space()
+    assert host.restore().roll_back().changed
+    assert tree(host.root) == before and host.left() == []
+
+
 @pytest.mark.parametrize("sign", [b'"made": [\n  "data"\n', b'"phase": "restored"'])
 def test_a_swap_that_cannot_be_recorded_is_undone_although_that_cannot_be_recorded_either(host, tree, monkeypatch, sign):
     host.fill()
@@ -191,15 +203,7 @@ def test_a_swap_that_cannot_be_recorded_is_undone_although_that_cannot_be_record
     else:
         host.damage()
     before = tree(host.root)
-    disk = FullDisk(monkeypatch, sign)
-    with pytest.raises(RestoreError, match="restore-notes.json: what was there before is back in its place, .*no space is left"):
-        host.restore().restore()
-    assert disk.is_full and without_staging(tree(host.root)) == before
-    with pytest.raises(RestoreError, match="cut off in the middle"):
-        host.backup()
-    disk.gets_space()
-    assert host.restore().roll_back().changed
-    assert tree(host.root) == before and host.left() == []
+    undone_on_a_full_disk(FullDisk(monkeypatch, sign), host, tree, before, host.restore().restore)
 
 
 def test_a_swap_that_was_killed_is_undone_on_a_full_disk(host, tree, monkeypatch):
@@ -213,13 +217,7 @@ def test_a_swap_that_was_killed_is_undone_on_a_full_disk(host, tree, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             host.restore().restore()
     assert without_staging(tree(host.root)) != before
-    disk = FullDisk(monkeypatch, b"")
-    with pytest.raises(RestoreError, match="what was there before is back in its place"):
-        host.restore().roll_back()
-    assert disk.is_full and without_staging(tree(host.root)) == before
-    disk.gets_space()
-    assert host.restore().roll_back().changed
-    assert tree(host.root) == before and host.left() == []
+    undone_on_a_full_disk(FullDisk(monkeypatch, b""), host, tree, before, host.restore().roll_back)
 
 
 def test_a_rollback_that_cannot_be_recorded_is_not_begun(host, tree, monkeypatch):
