@@ -211,9 +211,12 @@ def test_a_swap_that_was_killed_is_undone_on_a_full_disk(host, tree, monkeypatch
     host.backup()
     host.damage()
     before = tree(host.root)
+
+    def kill(*unused):
+        raise KeyboardInterrupt
     with monkeypatch.context() as killed:
         killed.setattr(Restore, "_undo", lambda self: None)
-        killed.setattr(Swap, "_make_parents", lambda self, *unused: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(Swap, "_make_parents", kill)
         with pytest.raises(KeyboardInterrupt):
             host.restore().restore()
     assert without_staging(tree(host.root)) != before
