@@ -161,7 +161,8 @@ moved_aside:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.appstate.backup.plugins.module_utils.module import (
     APP, IDENTITY, PLACES, REMOTE, SELECTION, app_of, discreet, machine_of, run, selection_of)
-from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Request, Restore
+from ansible_collections.appstate.backup.plugins.module_utils.operations.request import Request
+from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Restore
 
 
 def work(module: AnsibleModule, params: dict) -> dict:

@@ -57,7 +57,8 @@ def run(app: object, machine: object) -> dict[str, object]:
 def restore(app: object, machine: object, root: str, remote: str, archive: str) -> dict[str, object]:
     """Restore to a root: staged and validated, swapped in, committed."""
     from plugins.module_utils.catalog.remote import catalog_at
-    from plugins.module_utils.operations.restore import Request, Restore
+    from plugins.module_utils.operations.request import Request
+    from plugins.module_utils.operations.restore import Restore
 
     there = catalog_at(app, remote, machine) if remote else None
     transaction = Restore(app, machine, Request(app, target_root=root, remote=there, archive=archive or None))

@@ -32,7 +32,8 @@ import json, sys
 sys.path.insert(0, "/opt/collections")
 from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import take_backup
-from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Request, Restore
+from ansible_collections.appstate.backup.plugins.module_utils.operations.request import Request
+from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Restore
 from ansible_collections.appstate.backup.plugins.module_utils.system.machine import this_machine
 app = parse_app(json.loads(sys.argv[2]))
 if sys.argv[1] == "backup":

@@ -22,16 +22,12 @@ from ..system import files
 from ..system.commands import run_command
 from ..system.errors import AppStateError, ChildError
 from ..system.guardian import Guardian
-from ..system.holders import find_holders
+from ..system.holders import lasting_holders
 from . import service
 
 
 class NotRunningError(AppStateError):
     """An app that was stopped for its backup does not run, or is not well, afterwards."""
-
-
-# A process that was told to stop may take a moment to close its files.
-HOLDERS_GRACE = 5.0
 
 
 class Stopped:
@@ -82,12 +78,7 @@ class Stopped:
         """
         if self._guardian is None:
             return None
-        until = time.monotonic() + HOLDERS_GRACE
-        while True:
-            holders = find_holders(_places(self._app, root))
-            if not holders or time.monotonic() > until:
-                break
-            time.sleep(0.1)
+        holders = lasting_holders(lambda: _places(self._app, root))
         return None if not holders else (
             "%s is still held open by %s although the app was stopped: files may be of another moment than databases; let the "
             "command that stops the app wait until it has ended" % (holders[0].path, holders[0]))

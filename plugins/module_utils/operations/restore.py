@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from contextlib import ExitStack, contextmanager, nullcontext
 
-from ..app import check_root
 from ..monitor import audit
 from ..sources.stores import store_of
 from ..system import files
 from ..system.accounts import Ownership
 from ..system.errors import AppStateError, BusyError, RestoreError, SourceError
-from ..system.holders import find_holders
+from ..system.holders import lasting_holders
 from ..system.locks import AppLock
 from ..system.times import stamp
 from .journal import COMMITTING, RESTORED, ROLLING_BACK, STAGED, STAGING, SWAPPING, Journal
@@ -29,36 +27,6 @@ from .outcome import NONE, Outcome, asides_of, ending, without_targets
 from .selection import select
 from .staging import Staging, predicted_plan, refuse_grounds
 from .swap import Swap, name_asides, plan_targets
-
-# A process that was told to stop may take a moment to close its files.
-HOLDERS_GRACE = 5.0
-
-
-class Request:
-    """What is to be restored, and where to.
-
-    Attributes:
-        which, before, archive, remote, identity: as ``selection.select`` takes them.
-        only: relative paths, or empty for all.
-        root: absolute; the app's own root, or another one.
-        force: goes on although an earlier restore waits for a commit; what that one set aside stays where it is.
-        transaction: the restore that an earlier step staged, and no other one; None for whichever there is.
-
-    Raises:
-        ConfigurationError: the root is no absolute path.
-    """
-
-    def __init__(self, app, which="latest", before=None, archive=None, only=(), target_root=None, force=False,
-                 remote=None, identity=None, transaction=None):
-        self.remote = remote
-        self.identity = identity
-        self.which = which
-        self.before = before
-        self.archive = archive
-        self.only = list(only)
-        self.root = app.root if target_root is None else check_root(target_root, "target_root", app.name)
-        self.force = force
-        self.transaction = transaction
 
 
 class Restore:
@@ -496,16 +464,10 @@ class Restore:
         """A database that is pulled away under a process lives on in it: its next writes would be lost."""
         for unused, store, state in self._stores():
             store.refuse_held(state)
-        until = time.monotonic() + HOLDERS_GRACE
-        while True:
-            holders = find_holders(self._live_places())
-            if not holders:
-                return
-            if time.monotonic() > until:
-                raise BusyError("%s still holds it open" % ", ".join(str(holder) for holder in holders[:3]),
-                                path=holders[0].path,
-                                remedy="Stop that process, then try again; nothing was moved")
-            time.sleep(0.2)
+        holders = lasting_holders(self._live_places)
+        if holders:
+            raise BusyError("%s still holds it open" % ", ".join(str(holder) for holder in holders[:3]), path=holders[0].path,
+                            remedy="Stop that process, then try again; nothing was moved")
 
     def _live_places(self):
         """Device and inode of each live database and each of its sidecars."""

@@ -11,9 +11,13 @@ Source: proc(5), ``/proc/[pid]/fd``. Without root only our own processes can be 
 from __future__ import annotations
 
 import os
+import time
 
 from .errors import SourceError
 from .privileges import has
+
+# Seconds: a process that was told to stop may take a moment to close its files.
+GRACE = 5.0
 
 
 class Holder:
@@ -42,6 +46,16 @@ def find_holders(places):
         if path is not None:
             found.append(Holder(int(name), _command(name), path))
     return found
+
+
+def lasting_holders(places):
+    """Holders that do not let go within GRACE; ``places()`` gives what ``find_holders`` takes, before each look."""
+    until = time.monotonic() + GRACE
+    while True:
+        holders = find_holders(places())
+        if not holders or time.monotonic() > until:
+            return holders
+        time.sleep(0.1)
 
 
 def _held_by(pid, places):

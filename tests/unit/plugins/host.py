@@ -19,7 +19,8 @@ import tempfile
 
 from ansible_collections.appstate.backup.plugins.module_utils.app import parse_app
 from ansible_collections.appstate.backup.plugins.module_utils.operations.backup import take_backup
-from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Request, Restore
+from ansible_collections.appstate.backup.plugins.module_utils.operations.request import Request
+from ansible_collections.appstate.backup.plugins.module_utils.operations.restore import Restore
 from ansible_collections.appstate.backup.plugins.module_utils.operations.selection import select
 from ansible_collections.appstate.backup.plugins.module_utils.operations.verify import verify
 from ansible_collections.appstate.backup.plugins.module_utils.system.machine import Machine

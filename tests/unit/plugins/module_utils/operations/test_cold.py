@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.appstate.backup.plugins.module_utils.operations import cold
 from ansible_collections.appstate.backup.plugins.module_utils.operations.run import run_backup
+from ansible_collections.appstate.backup.plugins.module_utils.system import holders
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import (
     AppStateError, ConfigurationError, LockedError, SourceError)
 from ansible_collections.appstate.backup.plugins.module_utils.system.locks import AppLock
@@ -151,7 +152,7 @@ def test_a_service_that_does_not_run_is_left_alone(served, monkeypatch):
 
 
 def test_a_process_that_goes_on_is_named(served, monkeypatch):
-    monkeypatch.setattr(cold, "HOLDERS_GRACE", 0.2)
+    monkeypatch.setattr(holders, "GRACE", 0.2)
     with open(served.host.at(DATABASE), "rb") as database, subprocess.Popen(["sleep", "60"], stdin=database) as other:
         try:
             taken = served.backup()

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-from ansible_collections.appstate.backup.plugins.module_utils.system import privileges
+from ansible_collections.appstate.backup.plugins.module_utils.system import holders, privileges
 from ansible_collections.appstate.backup.plugins.module_utils.system.errors import SourceError
-from ansible_collections.appstate.backup.plugins.module_utils.system.holders import find_holders
+from ansible_collections.appstate.backup.plugins.module_utils.system.holders import find_holders, lasting_holders
 from ansible_collections.appstate.backup.plugins.module_utils.system.process import run_child
 
 
@@ -70,6 +70,25 @@ def test_a_holder_is_gone_with_its_process(held):
     process.kill()
     process.wait()
     assert find_holders(place(path)) == []
+
+
+def test_one_that_lets_go_in_time_is_none_that_lasts(held, monkeypatch):
+    path, process = held
+    asked = []
+
+    def places():
+        if len(asked) == 2:
+            process.kill()
+            process.wait()
+        asked.append(path)
+        return place(path)
+    assert lasting_holders(places) == [] and len(asked) == 3
+    monkeypatch.setattr(holders, "GRACE", 0)
+    with open(path, "rb") as stream, subprocess.Popen(["sleep", "60"], stdin=stream) as other:
+        try:
+            assert [holder.pid for holder in lasting_holders(lambda: place(path))] == [other.pid]
+        finally:
+            other.kill()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is told")
