@@ -29,9 +29,9 @@ from .operations.drill import LATEST, RANDOM, DrillRequest
 from .operations.drill_run import run_drill, summary_of
 from .operations.hold import hold, release
 from .operations.prune import prune_recorded
+from .operations.report import INCOMPLETE
 from .operations.request import Request
 from .operations.restore import Restore
-from .operations.report import INCOMPLETE
 from .operations.run import Interrupted, refuse_run, run_backup
 from .operations.selection import select
 from .operations.verify import verify
